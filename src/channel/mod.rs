@@ -1,0 +1,226 @@
+//! Channels: transactional queues between sources and sinks.
+//!
+//! A put has three steps, none of which blocks. [`Put::reserve`] sets room aside, so that a batch for several
+//! channels is stored in all or in none. [`Put::append`] fills the room; it may still fail. The [`Ticket`] it
+//! returns is done once the events are as durable as the channel makes them: at once in memory, after a sync
+//! in a file. Only then may a source acknowledge. Who finds a channel full stands in line ([`Waiter`]).
+//!
+//! A take hands out events and hides them from other takers until it commits or rolls back.
+//!
+//! [`Put`] and [`Take`] are guards: dropped without commit they roll back. Channels are called from every
+//! thread. A channel's own lock is held for memory operations only, never over I/O or a wake-up call.
+
+use crate::config::{Context, Spec};
+use crate::counters::ChannelCounters;
+use crate::event::{EventRef, Events};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+mod ticket;
+mod waiters;
+
+pub use ticket::{Ticket, TicketState};
+pub use waiters::{Waiter, Waiters};
+
+/// Gets a thread going again: the event loop's waker, or a parked worker.
+pub trait Wake: Send + Sync {
+    fn wake(&self);
+}
+
+/// Room asked for or set aside.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Room {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+impl Room {
+    pub fn of(events: &Events) -> Room {
+        Room { events: events.len(), bytes: events.charge() }
+    }
+}
+
+/// What a channel was configured to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub capacity: usize,
+    pub transaction_capacity: usize,
+    pub byte_capacity: usize,
+    /// How long a source whose protocol can refuse waits for room before it does.
+    pub keep_alive: Duration,
+    /// Whether committed events survive the process.
+    pub durable: bool,
+}
+
+/// Why a put was not possible.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PutError {
+    /// No room now: wait in line, or refuse.
+    Full,
+    /// This batch can never fit: refuse it for good.
+    TooLarge(String),
+    /// The channel is not open or has failed: refuse, the sender may try again.
+    Down(String),
+}
+
+impl fmt::Display for PutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PutError::Full => f.write_str("no room"),
+            PutError::TooLarge(why) | PutError::Down(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Why a take, or its commit, was not possible. The events stay in the channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TakeError(pub String);
+
+impl fmt::Display for TakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Events taken together: the number of the first, and the events, which are numbered consecutively.
+pub struct Run {
+    pub first: u64,
+    pub events: Events,
+    /// When they were put.
+    pub since: Instant,
+}
+
+/// What every channel does. Used through [`Put`] and [`Take`], not directly.
+pub trait Channel: Send + Sync {
+    fn name(&self) -> &str;
+    fn limits(&self) -> Limits;
+    fn counters(&self) -> &Arc<ChannelCounters>;
+
+    /// Makes the channel ready; recovers what an earlier process left. Called again until it succeeds.
+    fn open(&self) -> Result<(), String>;
+    /// Ends the channel's own work. Nothing is put or taken any more. Returns the number of events lost with it.
+    fn close(&self) -> usize;
+
+    /// Sets room aside. `waiter`: who asks, if it stands in line; while the head of the line has waited
+    /// [`Waiters::PATIENCE`], nobody else gets room.
+    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError>;
+    /// Gives room back.
+    fn release(&self, room: Room);
+    /// Stores events in room that was reserved for them. Uses the room up, also when it fails.
+    /// `wake` is called when the ticket is done, if it is not done yet on return.
+    fn append(&self, room: Room, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError>;
+    /// Stands in line for room; a waiter already in line keeps its place.
+    fn enqueue(&self, waiter: &Waiter);
+    /// Leaves the line.
+    fn leave(&self, waiter: &Waiter);
+
+    /// Hides up to `max` of the lowest-numbered events and returns them; waits until `until` for the first.
+    /// Comes back early and empty after [`interrupt_takers`](Channel::interrupt_takers).
+    fn take(&self, max: usize, until: Instant) -> Result<Vec<Run>, TakeError>;
+    /// Ends a take: the events are gone for good.
+    fn commit_take(&self, runs: &[Run]) -> Result<(), TakeError>;
+    /// Ends a take: the events can be taken again.
+    fn rollback_take(&self, runs: Vec<Run>);
+    /// Makes every waiting take return.
+    fn interrupt_takers(&self);
+    /// Events that wait or are being delivered.
+    fn backlog(&self) -> usize;
+}
+
+/// Room set aside in a channel. Dropped, it is given back.
+pub struct Put {
+    channel: Arc<dyn Channel>,
+    room: Option<Room>,
+}
+
+impl Put {
+    pub fn reserve(channel: &Arc<dyn Channel>, room: Room, waiter: Option<&Waiter>) -> Result<Put, PutError> {
+        channel.counters().put_attempt.add(room.events);
+        channel.reserve(room, waiter)?;
+        Ok(Put { channel: channel.clone(), room: Some(room) })
+    }
+
+    /// Stores the events the room was reserved for.
+    pub fn append(mut self, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
+        let room = self.room.take().expect("room is there until append");
+        self.channel.append(room, events, wake)
+    }
+}
+
+impl Drop for Put {
+    fn drop(&mut self) {
+        if let Some(room) = self.room.take() {
+            self.channel.release(room);
+        }
+    }
+}
+
+/// Events on their way out. Dropped, they return to the channel.
+pub struct Take {
+    channel: Arc<dyn Channel>,
+    runs: Vec<Run>,
+}
+
+impl Take {
+    /// Takes up to `max` events, waiting until `until` for the first one. May come back empty.
+    pub fn begin(channel: &Arc<dyn Channel>, max: usize, until: Instant) -> Result<Take, TakeError> {
+        let max = max.min(channel.limits().transaction_capacity);
+        let runs = channel.take(max, until)?;
+        let take = Take { channel: channel.clone(), runs };
+        channel.counters().take_attempt.add(take.len().max(1));
+        Ok(take)
+    }
+
+    pub fn len(&self) -> usize {
+        self.runs.iter().map(|r| r.events.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    pub fn events(&self) -> impl Iterator<Item = EventRef<'_>> {
+        self.runs.iter().flat_map(|r| r.events.iter())
+    }
+
+    /// Whether the events would survive the process if they stayed in the channel: what a sink must be as
+    /// careful about before it lets them be committed.
+    pub fn is_durable(&self) -> bool {
+        self.channel.limits().durable
+    }
+
+    pub fn commit(mut self) -> Result<(), TakeError> {
+        let n = self.len();
+        self.channel.commit_take(&self.runs)?;
+        self.runs.clear();
+        self.channel.counters().take_success.add(n);
+        Ok(())
+    }
+}
+
+impl Drop for Take {
+    fn drop(&mut self) {
+        if !self.runs.is_empty() {
+            self.channel.rollback_take(std::mem::take(&mut self.runs));
+        }
+    }
+}
+
+/// What a channel is built with, beside its settings.
+pub struct ChannelParts {
+    pub counters: Arc<ChannelCounters>,
+    /// Bytes that stand for Flume's maximum heap in defaults.
+    pub heap: usize,
+}
+
+pub type Build = fn(&Context, ChannelParts) -> Arc<dyn Channel>;
+pub type ChannelSpec = Spec<Build>;
+
+/// Every channel type.
+pub static ALL: &[&ChannelSpec] = &[];
+
+/// A caught panic elsewhere leaves the state whole (no operation here panics half-way), so the lock goes on.
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}

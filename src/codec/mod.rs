@@ -1,0 +1,58 @@
+//! Codecs: bytes to messages and back, with no socket, clock, thread or log in sight.
+//!
+//! A decoder is fed what a connection (or a file, or a fuzzer) has: the unread bytes in a shared buffer and
+//! whether more can come. It puts complete events into a batch as spans of that buffer and says how far it
+//! got. What is left over is offered again, in front of the next bytes. After [`Then::Fail`] a decoder is
+//! not called again.
+
+use crate::event::Buffer;
+use std::sync::Arc;
+
+/// Unread bytes: `buffer[from..to]`.
+pub struct Chunk<'a> {
+    pub buffer: &'a Arc<Buffer>,
+    pub from: usize,
+    pub to: usize,
+}
+
+impl Chunk<'_> {
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.from..self.to]
+    }
+}
+
+/// How large a batch may become. The first event always fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Events; at least 1.
+    pub events: usize,
+    /// Bytes of bodies and headers.
+    pub bytes: usize,
+}
+
+/// What a call of a decoder did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Bytes of the chunk that will not be offered again.
+    pub used: usize,
+    pub then: Then,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing complete is left in the chunk. Messages may nevertheless have been put into the batch.
+    NeedMore,
+    /// A batch is complete (a limit was reached, or the protocol ends a batch here); call again for the rest.
+    Full,
+    /// The peer broke the protocol: store what the batch holds, answer, close.
+    Fail(Fault),
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, PartialEq, Eq, Clone)]
+pub struct Fault {
+    /// What to log.
+    pub reason: String,
+    /// Bytes to send before closing; may be empty.
+    pub answer: Vec<u8>,
+}

@@ -1,0 +1,331 @@
+//! A component's settings: parsed once against its declaration, read through typed getters.
+//!
+//! Getters name a declared key; asking for an undeclared one, or with the wrong type, is a mistake in the
+//! code and panics (every component has a test that builds it). No getter can fail on what the user wrote:
+//! that was reported when the context was made. Belongs to the thread that builds the component.
+
+use super::nearest::nearest;
+use super::problem::{Place, Problems};
+use super::spec::{Bad, Declared, Default, Key, Kind, Type};
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One property as the user wrote it, with the name cut to what its component calls it.
+#[derive(Clone, Debug)]
+pub struct Property {
+    pub name: String,
+    pub value: String,
+    pub place: Place,
+}
+
+/// Finds declarations by the type names and classes users write.
+pub trait Catalog {
+    fn find(&self, kind: Kind, type_name: &str) -> Option<&'static Declared>;
+    /// Every declaration of a kind, for suggestions.
+    fn all(&self, kind: Kind) -> Vec<&'static Declared>;
+    /// What to say of a type that Flume has and flumed has not.
+    fn unsupported(&self, kind: Kind, type_name: &str) -> Option<String>;
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    Int(i64),
+    Bool(bool),
+    List(Vec<String>),
+    Regex(Regex),
+    Component(Box<Context>),
+    Map(BTreeMap<String, String>),
+}
+
+/// The checked settings of one component.
+#[derive(Clone, Debug)]
+pub struct Context {
+    name: String,
+    path: String,
+    declared: &'static Declared,
+    values: BTreeMap<&'static str, Value>,
+    places: BTreeMap<String, Place>,
+    place: Place,
+}
+
+impl Context {
+    /// Parses `properties` of the component at `path` (such as `a1.sources.r1`). Adds what is wrong to
+    /// `problems`; with an error among it there is no context. `reserved` names the keys that the wiring reads.
+    pub fn parse(
+        declared: &'static Declared,
+        path: &str,
+        place: &Place,
+        properties: &[Property],
+        reserved: &[&str],
+        catalog: &dyn Catalog,
+        problems: &mut Problems,
+    ) -> Option<Context> {
+        let before = problems.errors();
+        let mut c = Context {
+            name: path.rsplit('.').next().unwrap_or(path).to_owned(),
+            path: path.to_owned(),
+            declared,
+            values: BTreeMap::new(),
+            places: properties.iter().map(|p| (p.name.clone(), p.place.clone())).collect(),
+            place: place.clone(),
+        };
+        for key in declared.all_keys() {
+            c.read(key, properties, catalog, problems);
+        }
+        for p in properties {
+            if !reserved.contains(&p.name.as_str()) && !c.declares(&p.name) {
+                let known = declared.all_keys().map(|k| k.name).chain(reserved.iter().copied());
+                let hint =
+                    nearest(&p.name, known).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                let what =
+                    format!("unknown key of {} {}: ignored{hint}", declared.kind.word(), declared.name);
+                problems.warning(&p.place, format!("{path}.{}", p.name), what);
+            }
+        }
+        (problems.errors() == before).then_some(c)
+    }
+
+    fn declares(&self, name: &str) -> bool {
+        self.declared.all_keys().any(|k| match k.ty {
+            Type::Prefix => name.starts_with(k.name),
+            Type::Component(_) => {
+                name == k.name || name.strip_prefix(k.name).is_some_and(|r| r.starts_with('.'))
+            }
+            _ => name == k.name,
+        })
+    }
+
+    fn read(
+        &mut self,
+        key: &'static Key,
+        properties: &[Property],
+        catalog: &dyn Catalog,
+        problems: &mut Problems,
+    ) {
+        if key.ty == Type::Prefix {
+            let map = properties
+                .iter()
+                .filter_map(|p| Some((p.name.strip_prefix(key.name)?.to_owned(), p.value.clone())))
+                .collect();
+            self.values.insert(key.name, Value::Map(map));
+            return;
+        }
+        let full = format!("{}.{}", self.path, key.name);
+        let given = properties.iter().find(|p| p.name == key.name);
+        let fallback = match key.default {
+            Default::Is(text) => Some(text),
+            _ => None,
+        };
+        let place = given.map_or(&self.place, |p| &p.place).clone();
+        let Some(text) = given.map(|p| p.value.as_str()).or(fallback) else {
+            if key.default == Default::Required {
+                problems.error(&place, full, format!("required key is missing; {}", key.help));
+            }
+            return;
+        };
+        let parsed = match key.ty {
+            Type::Component(kind) => {
+                self.component_of(kind, key, text, &place, properties, catalog, problems).map(Some)
+            }
+            _ => parse_value(key.ty, text).map(Some),
+        };
+        match parsed {
+            Ok(Some(v)) => {
+                if key.ty == Type::Bool
+                    && !text.eq_ignore_ascii_case("true")
+                    && !text.eq_ignore_ascii_case("false")
+                {
+                    problems.warning(
+                        &place,
+                        full,
+                        format!("'{text}' means false, as in Flume; write true or false"),
+                    );
+                }
+                self.values.insert(key.name, v);
+            }
+            Ok(None) => {}
+            Err(why) if key.bad == Bad::Default => {
+                let used = fallback.map_or("its default".to_owned(), |d| d.to_owned());
+                problems.warning(&place, full, format!("{why}; using {used}, as Flume does"));
+                if let Some(v) = fallback.and_then(|d| parse_value(key.ty, d).ok()) {
+                    self.values.insert(key.name, v);
+                }
+            }
+            Err(why) => problems.error(&place, full, why),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn component_of(
+        &self,
+        kind: Kind,
+        key: &'static Key,
+        type_name: &str,
+        place: &Place,
+        properties: &[Property],
+        catalog: &dyn Catalog,
+        problems: &mut Problems,
+    ) -> Result<Value, String> {
+        let Some(declared) = catalog.find(kind, type_name) else {
+            return Err(unknown_type(kind, type_name, catalog));
+        };
+        let below = format!("{}.", key.name);
+        // A key declared by the owner (`sink.pathManager` beside `sink.pathManager.prefix`) is not the part's.
+        let inner: Vec<Property> = properties
+            .iter()
+            .filter_map(|p| Some(Property { name: p.name.strip_prefix(&below)?.to_owned(), ..p.clone() }))
+            .collect();
+        let path = format!("{}.{}", self.path, key.name);
+        let errors = problems.errors();
+        match Context::parse(declared, &path, place, &inner, &[], catalog, problems) {
+            Some(c) => Ok(Value::Component(Box::new(c))),
+            None if problems.errors() > errors => Err(format!("the {} above has errors", kind.word())),
+            None => Err(format!("{} {type_name} cannot be set up", kind.word())),
+        }
+    }
+
+    /// The component's own name, such as `r1`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn declared(&self) -> &'static Declared {
+        self.declared
+    }
+
+    /// The full property name of a key of this component.
+    pub fn full(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+
+    /// Where a key stands, or the component when the key was not given.
+    pub fn place(&self, key: &str) -> &Place {
+        self.places.get(key).unwrap_or(&self.place)
+    }
+
+    /// Whether the user wrote this key.
+    pub fn is_given(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        assert!(
+            self.declared.all_keys().any(|k| k.name == key),
+            "{}: undeclared key {key}",
+            self.declared.name
+        );
+        self.values.get(key)
+    }
+
+    /// Text, path or choice; `None` only for keys without a default.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.value(key).map(|v| match v {
+            Value::Text(t) => t.as_str(),
+            _ => panic!("{key} is not text"),
+        })
+    }
+
+    /// A whole number (port included); `None` only for keys without a default.
+    pub fn int(&self, key: &str) -> Option<i64> {
+        self.value(key).map(|v| match v {
+            Value::Int(n) => *n,
+            _ => panic!("{key} is not a number"),
+        })
+    }
+
+    /// A number that the declaration bounds to what `usize` holds and that has a default.
+    pub fn size(&self, key: &str) -> usize {
+        usize::try_from(self.int(key).expect("key has a default")).expect("declared bounds are not negative")
+    }
+
+    pub fn flag(&self, key: &str) -> bool {
+        self.value(key).is_some_and(|v| match v {
+            Value::Bool(b) => *b,
+            _ => panic!("{key} is not a boolean"),
+        })
+    }
+
+    /// A `Millis` or `Seconds` key; `None` only for keys without a default.
+    pub fn duration(&self, key: &str) -> Option<Duration> {
+        let n = u64::try_from(self.int(key)?).unwrap_or(0);
+        let ty = self.declared.all_keys().find(|k| k.name == key).map(|k| k.ty);
+        Some(match ty {
+            Some(Type::Millis(..)) => Duration::from_millis(n),
+            _ => Duration::from_secs(n),
+        })
+    }
+
+    pub fn list(&self, key: &str) -> &[String] {
+        match self.value(key) {
+            Some(Value::List(l)) => l,
+            None => &[],
+            _ => panic!("{key} is not a list"),
+        }
+    }
+
+    pub fn regex(&self, key: &str) -> Option<&Regex> {
+        self.value(key).map(|v| match v {
+            Value::Regex(r) => r,
+            _ => panic!("{key} is not a regular expression"),
+        })
+    }
+
+    /// The settings of a part (a serializer, say) that this key names.
+    pub fn component(&self, key: &str) -> &Context {
+        match self.value(key) {
+            Some(Value::Component(c)) => c,
+            _ => panic!("{key} is not a component with a default"),
+        }
+    }
+
+    /// All keys under a `Prefix` key, with the prefix cut off.
+    pub fn map(&self, prefix: &str) -> &BTreeMap<String, String> {
+        match self.value(prefix) {
+            Some(Value::Map(m)) => m,
+            _ => panic!("{prefix} is not a prefix"),
+        }
+    }
+}
+
+/// The message for a type name nobody declares.
+pub fn unknown_type(kind: Kind, type_name: &str, catalog: &dyn Catalog) -> String {
+    if let Some(message) = catalog.unsupported(kind, type_name) {
+        return message;
+    }
+    let all = catalog.all(kind);
+    let hint = nearest(type_name, all.iter().map(|d| d.name)).map(|n| format!("; did you mean {n}?"));
+    let names: Vec<&str> = all.iter().map(|d| d.name).collect();
+    let hint = hint.unwrap_or_else(|| format!("; known: {}", names.join(", ")));
+    format!("unknown {} type '{type_name}'{hint}", kind.word())
+}
+
+fn parse_value(ty: Type, text: &str) -> Result<Value, String> {
+    let number = |what: &str, low: i64, high: i64| {
+        let n: i64 = text.parse().map_err(|_| format!("'{text}' is not {what}"))?;
+        if n < low || n > high {
+            let range = if high == i64::MAX { format!("at least {low}") } else { format!("{low} to {high}") };
+            return Err(format!("{text} is out of range, expected {range}"));
+        }
+        Ok(Value::Int(n))
+    };
+    match ty {
+        Type::Text | Type::Path => Ok(Value::Text(text.to_owned())),
+        Type::Int(low, high) => number("a whole number", low, high),
+        Type::Millis(low, high) => number("a whole number of milliseconds", low, high),
+        Type::Seconds(low, high) => number("a whole number of seconds", low, high),
+        Type::Port => number("a port number", 0, 65535),
+        Type::Bool => Ok(Value::Bool(text.eq_ignore_ascii_case("true"))),
+        Type::List => Ok(Value::List(text.split_whitespace().map(str::to_owned).collect())),
+        Type::Choice(words) => words
+            .iter()
+            .find(|w| w.eq_ignore_ascii_case(text))
+            .map(|w| Value::Text((*w).to_owned()))
+            .ok_or_else(|| format!("'{text}' is not one of {}", words.join(", "))),
+        Type::Regex => Regex::new(text)
+            .map(Value::Regex)
+            .map_err(|e| format!("not a usable regular expression: {}", e.to_string().replace('\n', " "))),
+        Type::Component(_) | Type::Prefix => unreachable!("read by their own code"),
+    }
+}

@@ -1,0 +1,14 @@
+//! Configuration: from the text of a properties file to checked settings per component.
+//!
+//! `properties` reads the grammar, `tree` sorts properties into agents and components, `wiring` resolves what
+//! refers to what, `context` holds one component's typed settings, `spec` is how components declare their
+//! keys, `problem` collects what is wrong. Everything runs on the thread that starts the agent.
+
+mod context;
+mod nearest;
+mod problem;
+mod spec;
+
+pub use context::{Catalog, Context, Property};
+pub use problem::{Place, Problem, Problems, Severity};
+pub use spec::{Bad, Declared, Default, Key, Kind, Spec, Type};

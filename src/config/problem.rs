@@ -1,0 +1,79 @@
+//! Findings about a configuration: all of them, each with file, line and key.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Whether a finding stops the start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// Flume would drop the component, or the agent: flumed refuses to start without `--lenient`.
+    Error,
+    /// The agent runs as it would under Flume.
+    Warning,
+}
+
+/// A place in a configuration file. Line 0: the file as a whole.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Place {
+    pub file: Arc<str>,
+    pub line: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    pub severity: Severity,
+    pub place: Place,
+    /// The full property name, such as `a1.sources.r1.port`.
+    pub key: String,
+    /// What is wrong and what is expected.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.severity == Severity::Warning { "warning: " } else { "" };
+        if self.place.line > 0 {
+            write!(f, "{}:{}: {}: {word}{}", self.place.file, self.place.line, self.key, self.message)
+        } else {
+            write!(f, "{}: {}: {word}{}", self.place.file, self.key, self.message)
+        }
+    }
+}
+
+/// Everything found so far.
+#[derive(Default, Debug)]
+pub struct Problems {
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    pub fn error(&mut self, place: &Place, key: impl Into<String>, message: impl Into<String>) {
+        self.add(Severity::Error, place, key.into(), message.into());
+    }
+
+    pub fn warning(&mut self, place: &Place, key: impl Into<String>, message: impl Into<String>) {
+        self.add(Severity::Warning, place, key.into(), message.into());
+    }
+
+    fn add(&mut self, severity: Severity, place: &Place, key: String, message: String) {
+        let p = Problem { severity, place: place.clone(), key, message };
+        if !self.list.contains(&p) {
+            self.list.push(p);
+        }
+    }
+
+    pub fn errors(&self) -> usize {
+        self.list.iter().filter(|p| p.severity == Severity::Error).count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// In the order of the file.
+    pub fn sorted(&self) -> Vec<&Problem> {
+        let mut v: Vec<&Problem> = self.list.iter().collect();
+        v.sort_by(|a, b| (&a.place, &a.key).cmp(&(&b.place, &b.key)));
+        v
+    }
+}

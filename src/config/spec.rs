@@ -1,0 +1,137 @@
+//! What a component declares about itself, once: its type name, Flume class and keys.
+//!
+//! The declaration parses and validates a component's properties, prints `flumed components`, feeds the man
+//! page and suggests the nearest key for an unknown one. Plain static data; no locks.
+
+/// What a component is, and under which list of an agent it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    Source,
+    Channel,
+    Sink,
+    Interceptor,
+    Selector,
+    Serializer,
+    PathManager,
+    Agent,
+}
+
+impl Kind {
+    /// The singular used in `flumed components source.netcat` and in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Source => "source",
+            Kind::Channel => "channel",
+            Kind::Sink => "sink",
+            Kind::Interceptor => "interceptor",
+            Kind::Selector => "selector",
+            Kind::Serializer => "serializer",
+            Kind::PathManager => "pathManager",
+            Kind::Agent => "agent",
+        }
+    }
+}
+
+/// The form a value must have. Flume has no unit suffixes, so neither have these.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Type {
+    /// Any text.
+    Text,
+    /// A whole number between the two bounds, inclusive.
+    Int(i64, i64),
+    /// `true` in any case is true, every other text false (Flume); anything but true/false draws a warning.
+    Bool,
+    /// A whole number of milliseconds between the bounds.
+    Millis(i64, i64),
+    /// A whole number of seconds between the bounds.
+    Seconds(i64, i64),
+    /// A TCP or UDP port, 0 (chosen by the kernel) to 65535.
+    Port,
+    /// Names separated by white space.
+    List,
+    /// One of these words, in any case; the typed value is the word as written here.
+    Choice(&'static [&'static str]),
+    /// A path of the file system.
+    Path,
+    /// A regular expression; compiled at validation.
+    Regex,
+    /// The type name or class of a component of this kind, with its own keys under `<key>.` .
+    Component(Kind),
+    /// Not one key but all keys that begin with this key's name, which ends in a dot.
+    Prefix,
+}
+
+/// What holds when the key is absent.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Default {
+    Required,
+    /// Absent and no default: the typed getter says `None`.
+    None,
+    /// This text, parsed like a value from the file.
+    Is(&'static str),
+    /// Worked out when the component is built; the text says how, for documentation.
+    Computed(&'static str),
+}
+
+/// What a value that does not parse, or is out of bounds, does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bad {
+    /// Flume drops the component: flumed refuses the configuration.
+    Refuse,
+    /// Flume warns and takes the default: so does flumed.
+    Default,
+}
+
+/// One key of a component, relative to `<agent>.<kind>.<name>.`.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub ty: Type,
+    pub default: Default,
+    pub bad: Bad,
+    pub help: &'static str,
+}
+
+impl Key {
+    pub const fn new(name: &'static str, ty: Type, default: Default, help: &'static str) -> Key {
+        Key { name, ty, default, bad: Bad::Refuse, help }
+    }
+
+    /// The same key, for which Flume falls back to the default on a bad value.
+    pub const fn or_default(self) -> Key {
+        Key { bad: Bad::Default, ..self }
+    }
+}
+
+/// The part of a component's declaration that does not depend on what it builds.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared {
+    pub kind: Kind,
+    /// Flume's short name, compared ignoring case.
+    pub name: &'static str,
+    /// Flume's class name, accepted in its place.
+    pub class: &'static str,
+    pub help: &'static str,
+    /// Groups of keys; groups are shared between components.
+    pub keys: &'static [&'static [Key]],
+    /// The key that bounds how many events one transaction of this component holds, where there is one:
+    /// checked against the transactionCapacity of its channels.
+    pub batch_key: Option<&'static str>,
+}
+
+impl Declared {
+    pub fn all_keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.keys.iter().flat_map(|g| g.iter())
+    }
+
+    pub fn is_named(&self, type_name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(type_name)
+            || (!self.class.is_empty() && self.class.eq_ignore_ascii_case(type_name))
+    }
+}
+
+/// A component: its declaration and the function that makes one from checked settings.
+pub struct Spec<F: 'static> {
+    pub declared: Declared,
+    pub build: F,
+}

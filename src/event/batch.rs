@@ -1,0 +1,332 @@
+//! Batch, its records, and views of it. Built by one owner, then shared read-only.
+
+use super::{Buffer, Key};
+use std::sync::Arc;
+
+/// The most segments a batch can name; one more is copied into the batch itself.
+const MAX_SEGMENTS: usize = 255;
+
+/// Bytes inside a batch: segment, offset and length. Lengths and offsets are below 4 GiB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    segment: u16,
+    offset: u32,
+    len: u32,
+}
+
+impl Span {
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Header {
+    key: Key,
+    value: Span,
+}
+
+/// One event: a run of `headers` and a body. `room` is how long the run may grow in place.
+#[derive(Clone, Copy)]
+struct Record {
+    first_header: u32,
+    headers: u16,
+    room: u16,
+    body: Span,
+}
+
+/// A body on its way into a batch: bytes to copy, or a place in an attached buffer.
+#[derive(Clone, Copy)]
+pub enum Body<'a> {
+    Copy(&'a [u8]),
+    At(Span),
+}
+
+/// Events under construction or, behind an `Arc`, in flight.
+#[derive(Default)]
+pub struct Batch {
+    own: Vec<u8>,
+    shared: Vec<Arc<Buffer>>,
+    records: Vec<Record>,
+    headers: Vec<Header>,
+    /// Bytes of the shared segments that records point at.
+    shared_used: usize,
+}
+
+impl Batch {
+    pub fn new() -> Batch {
+        Batch::default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Makes a buffer's bytes nameable by [`span_of`](Batch::span_of). Returns its segment.
+    pub fn attach(&mut self, buffer: &Arc<Buffer>) -> u16 {
+        if let Some(i) = self.shared.iter().position(|b| Arc::ptr_eq(b, buffer)) {
+            return i as u16 + 1;
+        }
+        if self.shared.len() >= MAX_SEGMENTS {
+            self.flatten();
+        }
+        self.shared.push(buffer.clone());
+        self.shared.len() as u16
+    }
+
+    /// Names bytes `from..to` of an attached segment.
+    pub fn span_of(&self, segment: u16, from: usize, to: usize) -> Span {
+        debug_assert!(from <= to && to <= self.shared[segment as usize - 1].len());
+        Span { segment, offset: from as u32, len: (to - from) as u32 }
+    }
+
+    /// Copies bytes into the batch.
+    pub fn store(&mut self, bytes: &[u8]) -> Span {
+        let offset = self.own.len() as u32;
+        self.own.extend_from_slice(bytes);
+        Span { segment: 0, offset, len: bytes.len() as u32 }
+    }
+
+    /// Adds an event; headers follow with [`push_header`](Batch::push_header).
+    pub fn push(&mut self, body: Body<'_>) {
+        let body = match body {
+            Body::Copy(b) => self.store(b),
+            Body::At(s) => s,
+        };
+        self.note(body);
+        self.records.push(Record { first_header: self.headers.len() as u32, headers: 0, room: 0, body });
+    }
+
+    /// Adds a header to the event pushed last. The codecs never set a key twice; anyone who might uses
+    /// [`set_header`](Batch::set_header).
+    pub fn push_header(&mut self, key: Key, value: Span) {
+        self.note(value);
+        let r = self.records.last_mut().expect("push_header follows push");
+        debug_assert_eq!(r.first_header as usize + r.headers as usize, self.headers.len());
+        r.headers += 1;
+        r.room = r.headers;
+        self.headers.push(Header { key, value });
+    }
+
+    fn note(&mut self, s: Span) {
+        if s.segment > 0 {
+            self.shared_used += s.len();
+        }
+    }
+
+    /// The bytes of a span of this batch.
+    pub fn bytes(&self, s: Span) -> &[u8] {
+        let from = s.offset as usize;
+        let segment = if s.segment == 0 { &self.own[..] } else { &self.shared[s.segment as usize - 1][..] };
+        &segment[from..from + s.len as usize]
+    }
+
+    pub fn get(&self, i: usize) -> EventRef<'_> {
+        EventRef { batch: self, record: &self.records[i] }
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+        self.records.iter().map(|record| EventRef { batch: self, record })
+    }
+
+    /// Sets a header of event `i`: a repeated key is replaced in its place, a new one goes to the end.
+    pub fn set_header(&mut self, i: usize, key: Key, value: &[u8]) {
+        let value = self.store(value);
+        let r = self.records[i];
+        let run = r.first_header as usize..r.first_header as usize + r.headers as usize;
+        if let Some(h) = self.headers[run.clone()].iter_mut().find(|h| h.key == key) {
+            h.value = value;
+            return;
+        }
+        if r.headers == r.room {
+            let room = (r.room * 2).max(4);
+            let first = self.headers.len();
+            self.headers.extend_from_within(run);
+            self.headers.resize(first + room as usize, Header { key, value });
+            self.records[i] = Record { first_header: first as u32, room, ..r };
+        }
+        let r = &mut self.records[i];
+        self.headers[r.first_header as usize + r.headers as usize] = Header { key, value };
+        r.headers += 1;
+    }
+
+    /// Removes a header of event `i`, keeping the order of the others.
+    pub fn remove_header(&mut self, i: usize, key: Key) {
+        let r = &mut self.records[i];
+        let from = r.first_header as usize;
+        let run = &mut self.headers[from..from + r.headers as usize];
+        if let Some(at) = run.iter().position(|h| h.key == key) {
+            run.copy_within(at + 1.., at);
+            r.headers -= 1;
+        }
+    }
+
+    pub fn set_body(&mut self, i: usize, body: &[u8]) {
+        self.records[i].body = self.store(body);
+    }
+
+    /// Keeps the events for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(EventRef<'_>) -> bool) {
+        let records = std::mem::take(&mut self.records);
+        let kept = records.into_iter().filter(|r| keep(EventRef { batch: self, record: r })).collect();
+        self.records = kept;
+    }
+
+    /// Copies what the shared segments hold into the batch and lets go of them.
+    fn flatten(&mut self) {
+        let mut own = std::mem::take(&mut self.own);
+        let move_in = |s: Span, batch: &Batch, own: &mut Vec<u8>| {
+            if s.segment == 0 {
+                return s;
+            }
+            let offset = own.len() as u32;
+            own.extend_from_slice(batch.bytes(s));
+            Span { segment: 0, offset, len: s.len }
+        };
+        let mut records = std::mem::take(&mut self.records);
+        let mut headers = std::mem::take(&mut self.headers);
+        for r in &mut records {
+            r.body = move_in(r.body, self, &mut own);
+        }
+        for h in &mut headers {
+            h.value = move_in(h.value, self, &mut own);
+        }
+        *self = Batch { own, shared: Vec::new(), records, headers, shared_used: 0 };
+    }
+
+    /// Bytes that stay allocated while this batch lives.
+    fn pinned(&self) -> usize {
+        self.shared.iter().map(|b| b.pinned()).sum::<usize>() + self.unshared()
+    }
+
+    /// Bytes the batch needs when it owns everything.
+    fn needed(&self) -> usize {
+        self.shared_used + self.unshared()
+    }
+
+    fn unshared(&self) -> usize {
+        self.own.len()
+            + self.records.len() * std::mem::size_of::<Record>()
+            + self.headers.len() * std::mem::size_of::<Header>()
+    }
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy)]
+pub struct EventRef<'a> {
+    batch: &'a Batch,
+    record: &'a Record,
+}
+
+impl<'a> EventRef<'a> {
+    pub fn body(&self) -> &'a [u8] {
+        self.batch.bytes(self.record.body)
+    }
+
+    /// Headers in insertion order; values are text, normally UTF-8.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (Key, &'a [u8])> + use<'a> {
+        let from = self.record.first_header as usize;
+        let batch = self.batch;
+        let run = &batch.headers[from..from + self.record.headers as usize];
+        run.iter().map(|h| (h.key, batch.bytes(h.value)))
+    }
+
+    pub fn header(&self, key: Key) -> Option<&'a [u8]> {
+        self.headers().find(|(k, _)| *k == key).map(|(_, v)| v)
+    }
+
+    /// The bytes that follow the body in its segment: lets a writer see that a body and what it would put
+    /// behind it already stand side by side in memory.
+    pub fn body_and_rest(&self) -> &'a [u8] {
+        let s = self.record.body;
+        let segment =
+            if s.segment == 0 { &self.batch.own[..] } else { &self.batch.shared[s.segment as usize - 1][..] };
+        &segment[s.offset as usize..]
+    }
+}
+
+/// Some events of a shared batch, in order.
+#[derive(Clone)]
+pub struct Events {
+    batch: Arc<Batch>,
+    /// Which records, when not all: what a selector chose for one channel.
+    picked: Option<Arc<[u32]>>,
+    from: usize,
+    to: usize,
+}
+
+impl Events {
+    /// The whole batch.
+    pub fn all(batch: Arc<Batch>) -> Events {
+        let to = batch.len();
+        Events { batch, picked: None, from: 0, to }
+    }
+
+    /// The events with these indices.
+    pub fn picked(batch: Arc<Batch>, indices: Vec<u32>) -> Events {
+        let to = indices.len();
+        Events { batch, picked: Some(indices.into()), from: 0, to }
+    }
+
+    pub fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+        (self.from..self.to).map(|i| self.batch.get(self.picked.as_ref().map_or(i, |p| p[i] as usize)))
+    }
+
+    /// Cuts off the first `n` events and returns them.
+    pub fn split_to(&mut self, n: usize) -> Events {
+        let at = self.from + n.min(self.len());
+        let front = Events { to: at, ..self.clone() };
+        self.from = at;
+        front
+    }
+
+    /// Bytes of memory to charge for these events: their share of what the batch keeps alive, or of what is
+    /// left of it after [`compact`](Events::compact) where they would be compacted.
+    pub fn charge(&self) -> usize {
+        let all = if self.wasteful() { self.batch.needed() } else { self.batch.pinned() };
+        (all * self.len()).div_ceil(self.batch.len().max(1))
+    }
+
+    /// Whether these events use less than half of the buffers they would keep alive.
+    fn wasteful(&self) -> bool {
+        let share = self.picked.as_ref().map_or(self.batch.len(), |p| p.len());
+        let used = self.batch.needed() * share / self.batch.len().max(1);
+        used * 2 < self.batch.pinned()
+    }
+
+    /// The same events, copied out of buffers they would mostly waste.
+    pub fn compact(self) -> Events {
+        if !self.wasteful() {
+            return self;
+        }
+        let mut copy = Batch::new();
+        copy.own.reserve_exact(self.batch.needed() * self.len() / self.batch.len().max(1));
+        copy.records.reserve_exact(self.len());
+        for e in self.iter() {
+            copy.push(Body::Copy(e.body()));
+            for (k, v) in e.headers() {
+                let v = copy.store(v);
+                copy.push_header(k, v);
+            }
+        }
+        Events::all(Arc::new(copy))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+use super::*;
+
+fn texts(e: EventRef<'_>) -> Vec<(String, String)> {
+    e.headers().map(|(k, v)| (k.name().to_owned(), String::from_utf8_lossy(v).into_owned())).collect()
+}
+
+#[test]
+fn headers_keep_their_order_and_a_repeated_key_its_place() {
+    let mut b = Batch::new();
+    for i in 0..3u8 {
+        b.push(Body::Copy(&[b'a' + i]));
+        let v = b.store(b"1");
+        b.push_header(Key::HOST, v);
+        let v = b.store(b"2");
+        b.push_header(Key::TIMESTAMP, v);
+    }
+    b.set_header(1, Key::HOST, b"other");
+    for k in ["x1", "x2", "x3", "x4", "x5"] {
+        b.set_header(1, Key::intern(k).unwrap(), k.as_bytes());
+    }
+    b.remove_header(1, Key::TIMESTAMP);
+    let want: Vec<(String, String)> =
+        [("host", "other"), ("x1", "x1"), ("x2", "x2"), ("x3", "x3"), ("x4", "x4"), ("x5", "x5")]
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .to_vec();
+    assert_eq!(texts(b.get(1)), want);
+    for i in [0, 2] {
+        assert_eq!(b.get(i).header(Key::HOST), Some(&b"1"[..]));
+        assert_eq!(b.get(i).headers().len(), 2);
+    }
+}
+
+#[test]
+fn spans_of_an_attached_buffer_are_not_copied() {
+    let buffer = Buffer::owned(b"hello\nworld\n".to_vec());
+    let mut b = Batch::new();
+    let s = b.attach(&buffer);
+    assert_eq!(b.attach(&buffer), s);
+    b.push(Body::At(b.span_of(s, 0, 5)));
+    b.push(Body::At(b.span_of(s, 6, 11)));
+    assert_eq!(b.get(1).body(), b"world");
+    assert_eq!(b.get(0).body_and_rest(), b"hello\nworld\n");
+    assert_eq!(b.get(0).body().as_ptr(), buffer.as_ptr());
+}
+
+#[test]
+fn a_share_that_wastes_its_buffer_is_copied_out() {
+    let mut big = vec![b'x'; 60_000];
+    big.resize(65_536, 0);
+    let buffer = Buffer::owned(big);
+    let build = |n: usize| {
+        let mut b = Batch::new();
+        let s = b.attach(&buffer);
+        for i in 0..n {
+            b.push(Body::At(b.span_of(s, i * 100, i * 100 + 100)));
+        }
+        Events::all(Arc::new(b))
+    };
+    let few = build(10);
+    assert!(few.charge() < 2_000, "{}", few.charge());
+    let copy = few.clone().compact();
+    assert_eq!(copy.charge(), few.charge());
+    assert!(copy.iter().map(|e| e.body().to_vec()).eq(few.iter().map(|e| e.body().to_vec())));
+    assert!(copy.batch.shared.is_empty());
+    let many = build(500);
+    assert!(many.charge() >= 65_536);
+    assert_eq!(many.compact().batch.shared.len(), 1);
+}
+
+#[test]
+fn splitting_and_picking() {
+    let mut b = Batch::new();
+    for i in 0..10u8 {
+        b.push(Body::Copy(&[i]));
+    }
+    let b = Arc::new(b);
+    let bodies = |e: &Events| e.iter().map(|e| e.body()[0]).collect::<Vec<_>>();
+    let mut odd = Events::picked(b.clone(), vec![1, 3, 5, 7, 9]);
+    let front = odd.split_to(2);
+    assert_eq!((bodies(&front), bodies(&odd)), (vec![1, 3], vec![5, 7, 9]));
+    let mut all = Events::all(b);
+    let charge = all.charge();
+    let first = all.split_to(99);
+    assert!(all.is_empty());
+    assert_eq!((first.charge(), all.charge()), (charge, 0));
+}
+
+#[test]
+fn more_buffers_than_segments_are_flattened() {
+    let mut b = Batch::new();
+    for i in 0..600u32 {
+        let buffer = Buffer::owned(i.to_string().into_bytes());
+        let s = b.attach(&buffer);
+        b.push(Body::At(b.span_of(s, 0, buffer.len())));
+    }
+    assert!(b.iter().map(|e| e.body().to_vec()).eq((0..600).map(|i: u32| i.to_string().into_bytes())));
+}
+
+#[test]
+fn retain_keeps_order() {
+    let mut b = Batch::new();
+    for i in 0..6u8 {
+        b.push(Body::Copy(&[i]));
+    }
+    b.retain(|e| e.body()[0] % 2 == 0);
+    assert_eq!(b.iter().map(|e| e.body()[0]).collect::<Vec<_>>(), [0, 2, 4]);
+}

@@ -1,0 +1,24 @@
+//! flumed: an event-collection agent that runs Apache Flume configurations.
+//!
+//! The data path, top to bottom:
+//!
+//! ```text
+//!   net (event loop)            bytes of a connection
+//!     codec                     -> messages, as spans of the read buffer, in a Batch
+//!       deliver                 interceptors -> selector -> room in every channel -> append -> tickets
+//!         channel               transactional queue, takes whole batches
+//!           runner              one thread per sink: take, deliver, commit
+//!             sink, serializer  -> files, other agents
+//! ```
+//!
+//! `config` turns a properties file into checked settings, `registry` knows every component type, `agent` builds
+//! and runs the graph, `monitor` shows the `counters`, `cli` is the command line.
+
+pub mod channel;
+pub mod clock;
+pub mod codec;
+pub mod component;
+pub mod config;
+pub mod counters;
+pub mod event;
+pub mod serializer;

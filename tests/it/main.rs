@@ -1,0 +1,1 @@
+//! System tests on the real binary.
