@@ -20,5 +20,8 @@ pub mod codec;
 pub mod component;
 pub mod config;
 pub mod counters;
+pub mod deliver;
 pub mod event;
+pub mod interceptor;
+pub mod selector;
 pub mod serializer;

@@ -14,9 +14,13 @@ use crate::config::{Context, Spec};
 use crate::counters::ChannelCounters;
 use crate::event::{EventRef, Events};
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub mod memory;
+#[cfg(test)]
+pub mod scripted;
 mod ticket;
 mod waiters;
 
@@ -87,6 +91,8 @@ impl fmt::Display for TakeError {
 pub struct Run {
     pub first: u64,
     pub events: Events,
+    /// Bytes charged for them.
+    pub bytes: usize,
     /// When they were put.
     pub since: Instant,
 }
@@ -110,19 +116,20 @@ pub trait Channel: Send + Sync {
     /// Stores events in room that was reserved for them. Uses the room up, also when it fails.
     /// `wake` is called when the ticket is done, if it is not done yet on return.
     fn append(&self, room: Room, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError>;
-    /// Stands in line for room; a waiter already in line keeps its place.
+    /// Stands in line for room; a waiter already in line keeps its place. Room may have come free before this
+    /// call: who joined tries once more before it waits.
     fn enqueue(&self, waiter: &Waiter);
     /// Leaves the line.
     fn leave(&self, waiter: &Waiter);
 
-    /// Hides up to `max` of the lowest-numbered events and returns them; waits until `until` for the first.
-    /// Comes back early and empty after [`interrupt_takers`](Channel::interrupt_takers).
-    fn take(&self, max: usize, until: Instant) -> Result<Vec<Run>, TakeError>;
+    /// Hides up to `max` of the lowest-numbered events and returns them; waits until `until` for the first,
+    /// but no longer once `stop` is set. Who sets it calls [`interrupt_takers`](Channel::interrupt_takers).
+    fn take(&self, max: usize, until: Instant, stop: &AtomicBool) -> Result<Vec<Run>, TakeError>;
     /// Ends a take: the events are gone for good.
     fn commit_take(&self, runs: &[Run]) -> Result<(), TakeError>;
     /// Ends a take: the events can be taken again.
     fn rollback_take(&self, runs: Vec<Run>);
-    /// Makes every waiting take return.
+    /// Makes every waiting take look at its stop flag.
     fn interrupt_takers(&self);
     /// Events that wait or are being delivered.
     fn backlog(&self) -> usize;
@@ -164,9 +171,14 @@ pub struct Take {
 
 impl Take {
     /// Takes up to `max` events, waiting until `until` for the first one. May come back empty.
-    pub fn begin(channel: &Arc<dyn Channel>, max: usize, until: Instant) -> Result<Take, TakeError> {
+    pub fn begin(
+        channel: &Arc<dyn Channel>,
+        max: usize,
+        until: Instant,
+        stop: &AtomicBool,
+    ) -> Result<Take, TakeError> {
         let max = max.min(channel.limits().transaction_capacity);
-        let runs = channel.take(max, until)?;
+        let runs = channel.take(max, until, stop)?;
         let take = Take { channel: channel.clone(), runs };
         channel.counters().take_attempt.add(take.len().max(1));
         Ok(take)
@@ -218,7 +230,7 @@ pub type Build = fn(&Context, ChannelParts) -> Arc<dyn Channel>;
 pub type ChannelSpec = Spec<Build>;
 
 /// Every channel type.
-pub static ALL: &[&ChannelSpec] = &[];
+pub static ALL: &[&ChannelSpec] = &[&memory::SPEC];
 
 /// A caught panic elsewhere leaves the state whole (no operation here panics half-way), so the lock goes on.
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {

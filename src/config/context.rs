@@ -84,6 +84,11 @@ impl Context {
                 problems.warning(&p.place, format!("{path}.{}", p.name), what);
             }
         }
+        if problems.errors() == before {
+            for (key, what) in declared.check.map(|f| f(&c)).unwrap_or_default() {
+                problems.error(c.place(key), c.full(key), what);
+            }
+        }
         (problems.errors() == before).then_some(c)
     }
 
@@ -317,7 +322,7 @@ fn parse_value(ty: Type, text: &str) -> Result<Value, String> {
         Type::Seconds(low, high) => number("a whole number of seconds", low, high),
         Type::Port => number("a port number", 0, 65535),
         Type::Bool => Ok(Value::Bool(text.eq_ignore_ascii_case("true"))),
-        Type::List => Ok(Value::List(text.split_whitespace().map(str::to_owned).collect())),
+        Type::List | Type::Channels => Ok(Value::List(text.split_whitespace().map(str::to_owned).collect())),
         Type::Choice(words) => words
             .iter()
             .find(|w| w.eq_ignore_ascii_case(text))

@@ -9,6 +9,6 @@ mod nearest;
 mod problem;
 mod spec;
 
-pub use context::{Catalog, Context, Property};
+pub use context::{unknown_type, Catalog, Context, Property};
 pub use problem::{Place, Problem, Problems, Severity};
-pub use spec::{Bad, Declared, Default, Key, Kind, Spec, Type};
+pub use spec::{Bad, Check, Declared, Default, Key, Kind, Spec, Type};

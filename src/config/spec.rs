@@ -49,6 +49,8 @@ pub enum Type {
     Port,
     /// Names separated by white space.
     List,
+    /// Names of channels of the same source, separated by white space; an unknown one is an error.
+    Channels,
     /// One of these words, in any case; the typed value is the word as written here.
     Choice(&'static [&'static str]),
     /// A path of the file system.
@@ -117,7 +119,12 @@ pub struct Declared {
     /// The key that bounds how many events one transaction of this component holds, where there is one:
     /// checked against the transactionCapacity of its channels.
     pub batch_key: Option<&'static str>,
+    /// What no single key shows: keys that contradict each other, values only their user can judge.
+    /// Called with settings that parsed; names the key at fault and what is wrong with it.
+    pub check: Option<Check>,
 }
+
+pub type Check = fn(&super::Context) -> Vec<(&'static str, String)>;
 
 impl Declared {
     pub fn all_keys(&self) -> impl Iterator<Item = &'static Key> {

@@ -1,0 +1,357 @@
+//! The memory channel: Flume's `memory`. Fast, and gone with the process.
+//!
+//! Committed batches queue as they came; a take splits them. Capacity counts events reserved, queued and being
+//! taken, so a rolled back take always fits. Bytes are charged for bodies, headers and what they keep alive of
+//! read buffers (Flume counts bodies only, in slots of 100). Events are numbered at append; rolled back ones
+//! wait apart, ordered by number, and are taken first.
+//!
+//! Any thread. One mutex guards everything; takers wait on its condition variable; wake-up calls to sources are
+//! made after it is released.
+
+use super::{
+    lock, Channel, ChannelParts, ChannelSpec, Limits, PutError, Room, Run, TakeError, Ticket, Waiter,
+    Waiters, Wake,
+};
+use crate::config::{Context, Declared, Default as Absent, Key, Kind, Spec, Type};
+use crate::counters::{ChannelCounters, Measure};
+use crate::event::Events;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const COUNT: Type = Type::Int(1, i32::MAX as i64);
+
+pub static SPEC: ChannelSpec = Spec {
+    declared: Declared {
+        kind: Kind::Channel,
+        name: "memory",
+        class: "org.apache.flume.channel.MemoryChannel",
+        help: "Queue in memory: fast; what it holds is lost with the process",
+        keys: &[&[
+            Key::new(
+                "capacity",
+                COUNT,
+                Absent::Is("100"),
+                "events the channel holds, those being delivered included",
+            )
+            .or_default(),
+            Key::new("transactionCapacity", COUNT, Absent::Is("100"), "events of one transaction, at most")
+                .or_default(),
+            Key::new(
+                "byteCapacity",
+                Type::Int(0, i64::MAX),
+                Absent::Computed(
+                    "80 % of the heap (-Xmx, else a quarter of the memory), shared by all memory channels",
+                ),
+                "bytes of all events, headers included; 0 = no limit",
+            )
+            .or_default(),
+            Key::new(
+                "byteCapacityBufferPercentage",
+                Type::Int(0, 100),
+                Absent::Is("20"),
+                "share of byteCapacity kept free, in percent",
+            )
+            .or_default(),
+            Key::new(
+                "keep-alive",
+                Type::Seconds(0, i32::MAX as i64),
+                Absent::Is("3"),
+                "seconds a source waits for room before it refuses, where its protocol can refuse",
+            )
+            .or_default(),
+        ]],
+        batch_key: None,
+        check: Some(check),
+    },
+    build,
+};
+
+fn check(ctx: &Context) -> Vec<(&'static str, String)> {
+    let (capacity, transaction) = (ctx.size("capacity"), ctx.size("transactionCapacity"));
+    if transaction <= capacity {
+        return Vec::new();
+    }
+    let what = format!("{transaction} is above capacity, which is {capacity}; expected at most that");
+    vec![("transactionCapacity", what)]
+}
+
+fn build(ctx: &Context, parts: ChannelParts) -> Arc<dyn Channel> {
+    let given = ctx.int("byteCapacity").map_or(parts.heap as f64 * 0.8, |n| n as f64);
+    let budget = given * (1.0 - ctx.size("byteCapacityBufferPercentage") as f64 * 0.01);
+    let limits = Limits {
+        capacity: ctx.size("capacity"),
+        transaction_capacity: ctx.size("transactionCapacity"),
+        // Flume: a budget below one slot of 100 bytes means none at all.
+        byte_capacity: if budget < 100.0 { usize::MAX } else { budget as usize },
+        keep_alive: ctx.duration("keep-alive").unwrap_or(Duration::from_secs(3)),
+        durable: false,
+    };
+    MemoryChannel::new(ctx.name(), limits, parts.counters)
+}
+
+pub struct MemoryChannel {
+    name: String,
+    limits: Limits,
+    counters: Arc<ChannelCounters>,
+    state: Mutex<Inner>,
+    filled: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    open: bool,
+    queue: VecDeque<Run>,
+    /// Rolled back runs by the number of their first event.
+    returned: BTreeMap<u64, Run>,
+    /// Reserved, queued, returned and in flight.
+    held: Room,
+    /// Queued and returned events.
+    available: usize,
+    next_number: u64,
+    waiters: Waiters,
+}
+
+impl MemoryChannel {
+    pub fn new(name: &str, limits: Limits, counters: Arc<ChannelCounters>) -> Arc<MemoryChannel> {
+        let state = Mutex::new(Inner::default());
+        let c = MemoryChannel { name: name.to_owned(), limits, counters, state, filled: Condvar::new() };
+        let c = Arc::new(c);
+        let weak = Arc::downgrade(&c);
+        c.counters.set_measure(move || weak.upgrade().map(|c| c.measure()).unwrap_or_default());
+        c
+    }
+
+    fn measure(&self) -> Measure {
+        let s = lock(&self.state);
+        let oldest = s.returned.values().next().or(s.queue.front()).map(|r| r.since);
+        Measure {
+            size: s.available,
+            capacity: self.limits.capacity,
+            bytes: s.held.bytes,
+            byte_capacity: self.limits.byte_capacity,
+            oldest_ms: oldest.map_or(0, |t| t.elapsed().as_millis() as u64),
+        }
+    }
+
+    fn has_room(&self, held: Room, more: Room) -> bool {
+        held.events + more.events <= self.limits.capacity
+            && held.bytes.saturating_add(more.bytes) <= self.limits.byte_capacity
+    }
+
+    fn give_back(&self, room: Room) {
+        let next = {
+            let mut s = lock(&self.state);
+            s.held.events -= room.events;
+            s.held.bytes -= room.bytes;
+            s.waiters.head()
+        };
+        if let Some(w) = next {
+            w.wake();
+        }
+    }
+}
+
+impl Inner {
+    /// Moves up to `max` events out, lowest numbers first.
+    fn cut(&mut self, max: usize) -> Vec<Run> {
+        let mut out = Vec::new();
+        let mut left = max;
+        while left > 0 {
+            let from_returned = !self.returned.is_empty();
+            let Some(mut run) = (match self.returned.pop_first() {
+                Some((_, r)) => Some(r),
+                None => self.queue.pop_front(),
+            }) else {
+                break;
+            };
+            let len = run.events.len();
+            if len > left {
+                let bytes = run.bytes * left / len;
+                let front = Run { events: run.events.split_to(left), bytes, ..run };
+                run = Run { first: run.first + left as u64, bytes: run.bytes - bytes, ..run };
+                if from_returned {
+                    self.returned.insert(run.first, run);
+                } else {
+                    self.queue.push_front(run);
+                }
+                run = front;
+            }
+            left -= run.events.len();
+            out.push(run);
+        }
+        self.available -= max - left;
+        out
+    }
+}
+
+impl Channel for MemoryChannel {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn counters(&self) -> &Arc<ChannelCounters> {
+        &self.counters
+    }
+
+    fn open(&self) -> Result<(), String> {
+        lock(&self.state).open = true;
+        Ok(())
+    }
+
+    fn close(&self) -> usize {
+        let (lost, waiting) = {
+            let mut s = lock(&self.state);
+            s.open = false;
+            let lost = std::mem::take(&mut s.available);
+            let gone = s.queue.drain(..).map(|r| r.bytes).sum::<usize>()
+                + s.returned.values().map(|r| r.bytes).sum::<usize>();
+            s.returned.clear();
+            s.held.events -= lost;
+            s.held.bytes -= gone;
+            (lost, s.waiters.everybody())
+        };
+        self.filled.notify_all();
+        waiting.iter().for_each(|w| w.wake());
+        self.counters.lost_at_stop.add(lost);
+        lost
+    }
+
+    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError> {
+        if room.events > self.limits.transaction_capacity {
+            let what = format!(
+                "a batch of {} events is above transactionCapacity {} of channel {}",
+                room.events, self.limits.transaction_capacity, self.name
+            );
+            return Err(PutError::TooLarge(what));
+        }
+        if room.bytes > self.limits.byte_capacity {
+            let what = format!(
+                "a batch of {} bytes is above byteCapacity {} of channel {}",
+                room.bytes, self.limits.byte_capacity, self.name
+            );
+            return Err(PutError::TooLarge(what));
+        }
+        let next = {
+            let mut s = lock(&self.state);
+            if !s.open {
+                return Err(PutError::Down(format!("channel {} is not open", self.name)));
+            }
+            if !s.waiters.admits(waiter) || !self.has_room(s.held, room) {
+                return Err(PutError::Full);
+            }
+            s.held.events += room.events;
+            s.held.bytes += room.bytes;
+            if let Some(w) = waiter {
+                s.waiters.leave(w);
+            }
+            if self.has_room(s.held, Room { events: 1, bytes: 1 }) {
+                s.waiters.head()
+            } else {
+                None
+            }
+        };
+        if let Some(w) = next {
+            w.wake();
+        }
+        Ok(())
+    }
+
+    fn release(&self, room: Room) {
+        self.give_back(room);
+    }
+
+    fn append(&self, room: Room, events: Events, _: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
+        let events = events.compact();
+        let n = events.len();
+        let since = Instant::now();
+        {
+            let mut s = lock(&self.state);
+            if !s.open {
+                drop(s);
+                self.give_back(room);
+                return Err(PutError::Down(format!("channel {} is not open", self.name)));
+            }
+            let first = s.next_number;
+            s.next_number += n as u64;
+            s.available += n;
+            if n > 0 {
+                s.queue.push_back(Run { first, events, bytes: room.bytes, since });
+            }
+        }
+        self.filled.notify_one();
+        self.counters.put_success.add(n);
+        Ok(Ticket::done())
+    }
+
+    fn enqueue(&self, waiter: &Waiter) {
+        lock(&self.state).waiters.join(waiter);
+    }
+
+    fn leave(&self, waiter: &Waiter) {
+        let next = {
+            let mut s = lock(&self.state);
+            s.waiters.leave(waiter);
+            s.waiters.head()
+        };
+        if let Some(w) = next {
+            w.wake();
+        }
+    }
+
+    fn take(&self, max: usize, until: Instant, stop: &AtomicBool) -> Result<Vec<Run>, TakeError> {
+        let mut s = lock(&self.state);
+        while s.available == 0 {
+            let now = Instant::now();
+            if !s.open || stop.load(Relaxed) || now >= until {
+                return Ok(Vec::new());
+            }
+            let waited = self.filled.wait_timeout(s, until - now);
+            s = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let runs = s.cut(max);
+        let more = s.available > 0;
+        drop(s);
+        if more {
+            self.filled.notify_one();
+        }
+        Ok(runs)
+    }
+
+    fn commit_take(&self, runs: &[Run]) -> Result<(), TakeError> {
+        let room = Room {
+            events: runs.iter().map(|r| r.events.len()).sum(),
+            bytes: runs.iter().map(|r| r.bytes).sum(),
+        };
+        self.give_back(room);
+        Ok(())
+    }
+
+    fn rollback_take(&self, runs: Vec<Run>) {
+        let mut s = lock(&self.state);
+        for r in runs {
+            s.available += r.events.len();
+            s.returned.insert(r.first, r);
+        }
+        drop(s);
+        self.filled.notify_one();
+    }
+
+    fn interrupt_takers(&self) {
+        // The lock makes sure that no taker is between its look at the flag and its wait.
+        drop(lock(&self.state));
+        self.filled.notify_all();
+    }
+
+    fn backlog(&self) -> usize {
+        lock(&self.state).held.events
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! What Flume calls the channel processor: interceptors, selector, then a batch into its channels.
+//!
+//! [`Deliver::prepare`] runs interceptors and selector once. [`Delivery::attempt`] reserves room in every required
+//! channel, all or none, and appends; it never blocks, so the event loop calls it itself. A full channel leaves the
+//! delivery as it is, to be attempted again. Optional channels are tried once, without waiting, after the required
+//! ones; their tickets are not awaited.
+//!
+//! Reserved room cannot vanish, but a channel may fail before append or sync. Then the batch is refused although
+//! another channel may keep it, and a retry duplicates it there: counted as `PartlyStoredBatchCount`.
+
+use crate::channel::{Channel, Put, PutError, Room, Ticket, TicketState, Waiter, Wake};
+use crate::codec::BatchLimits;
+use crate::counters::SourceCounters;
+use crate::event::{Batch, Events};
+use crate::interceptor::Chain;
+use crate::selector::{Part, Selector};
+use std::sync::Arc;
+
+/// A source's way to its channels. Shared by everything that reads for the source.
+pub struct Deliver {
+    pub counters: Arc<SourceCounters>,
+    chain: Chain,
+    selector: Box<dyn Selector>,
+    channels: Vec<Arc<dyn Channel>>,
+}
+
+/// A batch on its way into its channels.
+pub struct Delivery {
+    parts: Vec<Part>,
+    events: usize,
+    charge: usize,
+    tickets: Vec<Ticket>,
+}
+
+/// What an attempt came to.
+pub enum Attempt {
+    /// Appended everywhere; [`Delivery::settle`] tells when the tickets are done.
+    Stored,
+    /// This channel has no room. Nothing was stored.
+    Full(Arc<dyn Channel>),
+    /// A channel refused, or failed after another had stored.
+    Refused(PutError),
+}
+
+impl Deliver {
+    pub fn new(
+        counters: Arc<SourceCounters>,
+        chain: Chain,
+        selector: Box<dyn Selector>,
+        channels: Vec<Arc<dyn Channel>>,
+    ) -> Deliver {
+        Deliver { counters, chain, selector, channels }
+    }
+
+    /// The largest batch that every channel it may need can take in one transaction.
+    pub fn limits(&self) -> BatchLimits {
+        let limits = self.selector.may_require().into_iter().map(|c| self.channels[c].limits());
+        limits.fold(BatchLimits { events: 10_000, bytes: usize::MAX }, |b, l| BatchLimits {
+            events: b.events.min(l.transaction_capacity).min(l.capacity),
+            // Half: what a batch is charged includes records and what it pins.
+            bytes: b.bytes.min(l.byte_capacity / 2),
+        })
+    }
+
+    /// Runs the interceptors and routes what they leave.
+    pub fn prepare(&self, mut batch: Batch) -> Delivery {
+        self.chain.run(&mut batch);
+        if batch.is_empty() {
+            return Delivery { parts: Vec::new(), events: 0, charge: 0, tickets: Vec::new() };
+        }
+        let batch = Arc::new(batch);
+        let all = Events::all(batch.clone());
+        let (events, charge) = (all.len(), all.charge());
+        Delivery { parts: self.selector.route(&batch), events, charge, tickets: Vec::new() }
+    }
+}
+
+impl Delivery {
+    /// Events that the interceptors left.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Bytes this delivery keeps alive.
+    pub fn charge(&self) -> usize {
+        self.charge
+    }
+
+    /// Tries to store the batch. `waiter` stands in line at the channel that is full; `wake` is called when open
+    /// tickets end.
+    pub fn attempt(&mut self, to: &Deliver, waiter: Option<&Waiter>, wake: &Arc<dyn Wake>) -> Attempt {
+        self.tickets.clear();
+        let required = self.parts.iter().take_while(|p| p.required);
+        let mut room = Vec::with_capacity(self.parts.len());
+        for p in required {
+            let channel = &to.channels[p.channel];
+            match reserve(channel, Room::of(&p.events), waiter) {
+                Ok(put) => room.push(put),
+                Err(PutError::Full) => return Attempt::Full(channel.clone()),
+                Err(e) => return Attempt::Refused(e),
+            }
+        }
+        for (put, p) in room.into_iter().zip(&self.parts) {
+            match put.append(p.events.clone(), wake) {
+                Ok(ticket) => self.tickets.push(ticket),
+                Err(e) => {
+                    if !self.tickets.is_empty() {
+                        to.counters.partly_stored.one();
+                    }
+                    return Attempt::Refused(e);
+                }
+            }
+        }
+        for p in self.parts.iter().skip_while(|p| p.required) {
+            let stored = Put::reserve(&to.channels[p.channel], Room::of(&p.events), None)
+                .and_then(|put| put.append(p.events.clone(), wake));
+            if stored.is_err() {
+                to.counters.optional_failed.add(p.events.len());
+            }
+        }
+        Attempt::Stored
+    }
+
+    /// Where the tickets of a stored batch stand, taken together. A failure is told once no ticket is open, so
+    /// that a retry meets no half-way state.
+    pub fn settle(&self, to: &Deliver) -> TicketState {
+        let mut failed = None;
+        let mut done = 0;
+        for t in &self.tickets {
+            match t.state() {
+                TicketState::Open => return TicketState::Open,
+                TicketState::Done => done += 1,
+                TicketState::Failed(why) => failed = Some(why),
+            }
+        }
+        match failed {
+            None => TicketState::Done,
+            Some(why) => {
+                if done > 0 {
+                    to.counters.partly_stored.one();
+                }
+                TicketState::Failed(why)
+            }
+        }
+    }
+}
+
+/// Reserves room, or joins the line; after joining it tries once more, because room may have come free meanwhile.
+fn reserve(channel: &Arc<dyn Channel>, room: Room, waiter: Option<&Waiter>) -> Result<Put, PutError> {
+    let first = Put::reserve(channel, room, waiter);
+    match (&first, waiter) {
+        (Err(PutError::Full), Some(w)) => {
+            channel.enqueue(w);
+            Put::reserve(channel, room, waiter)
+        }
+        _ => first,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+use super::*;
+use crate::channel::scripted::Scripted;
+use crate::channel::{Limits, Take};
+use crate::event::{Body, Key};
+use crate::interceptor::Interceptor;
+use crate::selector::replicating;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+struct Woken(AtomicUsize);
+impl Wake for Woken {
+    fn wake(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+fn wake() -> (Arc<Woken>, Arc<dyn Wake>) {
+    let w = Arc::new(Woken(AtomicUsize::new(0)));
+    (w.clone(), w)
+}
+
+fn channel(name: &str, capacity: usize) -> Arc<Scripted> {
+    let keep_alive = Duration::from_secs(3);
+    let byte_capacity = usize::MAX;
+    let l = Limits { capacity, transaction_capacity: capacity, byte_capacity, keep_alive, durable: true };
+    Scripted::new(name, l)
+}
+
+fn deliver(channels: &[&Arc<Scripted>], optional: &[usize], chain: Chain) -> Deliver {
+    let list = channels.iter().map(|c| (*c).clone() as Arc<dyn Channel>).collect();
+    Deliver::new(SourceCounters::new("r1"), chain, replicating::for_tests(channels.len(), optional), list)
+}
+
+fn batch(n: usize) -> Batch {
+    let mut b = Batch::new();
+    for i in 0..n {
+        b.push(Body::Copy(i.to_string().as_bytes()));
+    }
+    b
+}
+
+fn drain(c: &Arc<Scripted>) -> usize {
+    let c: Arc<dyn Channel> = c.clone();
+    let t = Take::begin(&c, 100, Instant::now(), &AtomicBool::new(false)).unwrap();
+    let n = t.len();
+    t.commit().unwrap();
+    n
+}
+
+#[test]
+fn all_or_none_when_a_second_channel_is_full() {
+    let (one, two) = (channel("c1", 10), channel("c2", 10));
+    two.script.lock().unwrap().reserve_left = Some(0);
+    let d = deliver(&[&one, &two], &[], Chain::default());
+    let (_, w) = wake();
+    let waiter = Waiter::new(Instant::now(), w.clone());
+    let mut batch = d.prepare(batch(3));
+    assert!(matches!(batch.attempt(&d, Some(&waiter), &w), Attempt::Full(c) if c.name() == "c2"));
+    assert_eq!((one.backlog(), two.backlog()), (0, 0), "nothing stored, nothing reserved");
+    two.script.lock().unwrap().reserve_left = None;
+    assert!(matches!(batch.attempt(&d, Some(&waiter), &w), Attempt::Stored));
+    assert_eq!((drain(&one), drain(&two)), (3, 3));
+}
+
+#[test]
+fn a_channel_that_fills_between_two_reservations_leaves_nothing_behind() {
+    let (one, two) = (channel("c1", 10), channel("c2", 10));
+    one.script.lock().unwrap().reserve_left = Some(1);
+    let d = deliver(&[&one, &two], &[], Chain::default());
+    let (_, w) = wake();
+    assert!(matches!(d.prepare(batch(2)).attempt(&d, None, &w), Attempt::Stored));
+    assert!(matches!(d.prepare(batch(2)).attempt(&d, None, &w), Attempt::Full(_)));
+    assert_eq!((one.backlog(), two.backlog()), (2, 2));
+}
+
+#[test]
+fn a_failed_append_refuses_the_batch_and_counts_the_copy_elsewhere() {
+    let (one, two) = (channel("c1", 10), channel("c2", 10));
+    two.script.lock().unwrap().append_fails = vec![Some("disk gone".into())];
+    let d = deliver(&[&one, &two], &[], Chain::default());
+    let (_, w) = wake();
+    let mut b = d.prepare(batch(2));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Refused(PutError::Down(why)) if why == "disk gone"));
+    assert_eq!(d.counters.partly_stored.get(), 1);
+    assert_eq!((one.backlog(), two.backlog()), (2, 0));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored), "the same batch can be tried again");
+}
+
+#[test]
+fn a_batch_is_done_when_its_last_ticket_is_however_they_end() {
+    let (one, two) = (channel("c1", 10), channel("c2", 10));
+    for c in [&one, &two] {
+        c.script.lock().unwrap().late = true;
+    }
+    let d = deliver(&[&one, &two], &[], Chain::default());
+    let (woken, w) = wake();
+    let mut b = d.prepare(batch(1));
+    let mut later = d.prepare(batch(1));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored));
+    assert!(matches!(later.attempt(&d, None, &w), Attempt::Stored));
+    one.end(1, Ok(()));
+    two.end(1, Ok(()));
+    assert_eq!((b.settle(&d), later.settle(&d)), (TicketState::Open, TicketState::Done), "out of order");
+    two.end(0, Err("sync failed".into()));
+    assert_eq!(b.settle(&d), TicketState::Open, "a failure waits for the others");
+    one.end(0, Ok(()));
+    assert_eq!(b.settle(&d), TicketState::Failed("sync failed".into()));
+    assert_eq!(d.counters.partly_stored.get(), 1);
+    assert_eq!(woken.0.load(Relaxed), 4);
+}
+
+#[test]
+fn optional_channels_neither_wait_nor_refuse() {
+    let (must, may) = (channel("c1", 10), channel("c2", 2));
+    let d = deliver(&[&may, &must], &[0], Chain::default());
+    assert_eq!(d.limits().events, 10, "an optional channel bounds nothing");
+    let (_, w) = wake();
+    assert!(matches!(d.prepare(batch(3)).attempt(&d, None, &w), Attempt::Stored));
+    assert_eq!((must.backlog(), may.backlog()), (3, 0));
+    assert_eq!(d.counters.optional_failed.get(), 3);
+    may.script.lock().unwrap().late = true;
+    let mut b = d.prepare(batch(1));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored));
+    assert_eq!(b.settle(&d), TicketState::Done, "its ticket is not awaited");
+}
+
+struct Mark(AtomicUsize);
+impl Interceptor for Mark {
+    fn intercept(&self, batch: &mut Batch) {
+        self.0.fetch_add(1, Relaxed);
+        batch.retain(|e| e.body() != b"0");
+        for i in 0..batch.len() {
+            batch.set_header(i, Key::ID, b"x");
+        }
+    }
+}
+
+#[test]
+fn interceptors_run_once_however_often_a_batch_is_tried() {
+    let c = channel("c1", 10);
+    c.script.lock().unwrap().reserve_left = Some(0);
+    let d = deliver(&[&c], &[], Chain::new(vec![Box::new(Mark(AtomicUsize::new(0)))]));
+    let (_, w) = wake();
+    let mut b = d.prepare(batch(3));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Full(_)));
+    c.script.lock().unwrap().reserve_left = None;
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored));
+    assert_eq!(b.events(), 2);
+    let c: Arc<dyn Channel> = c;
+    let t = Take::begin(&c, 10, Instant::now(), &AtomicBool::new(false)).unwrap();
+    assert_eq!(t.events().map(|e| e.headers().count()).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn an_emptied_batch_is_a_success() {
+    let c = channel("c1", 10);
+    c.script.lock().unwrap().reserve_left = Some(0);
+    let d = deliver(&[&c], &[], Chain::new(vec![Box::new(Mark(AtomicUsize::new(0)))]));
+    let (_, w) = wake();
+    let mut b = d.prepare(batch(1));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored));
+    assert_eq!((b.events(), b.settle(&d)), (0, TicketState::Done));
+}
