@@ -25,3 +25,4 @@ pub mod event;
 pub mod interceptor;
 pub mod selector;
 pub mod serializer;
+pub mod sink;

@@ -17,6 +17,7 @@ pub static SPEC: SerializerSpec = Spec {
         help: "headers in braces and the body, a line each",
         keys: &[&[APPEND_NEWLINE]],
         batch_key: None,
+        check: None,
     },
     build,
 };

@@ -19,6 +19,7 @@ pub static SPEC: SerializerSpec = Spec {
         help: "bodies, a line each; headers are left out",
         keys: &[&[APPEND_NEWLINE]],
         batch_key: None,
+        check: None,
     },
     build,
 };
