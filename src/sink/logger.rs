@@ -108,10 +108,7 @@ mod tests {
     #[test]
     fn the_line_is_flumes() {
         let gap = " ".repeat(11 * 3);
-        assert_eq!(
-            described(b"hello", 16),
-            format!("{{ headers:{{}} body: 68 65 6C 6C 6F {gap}hello }}")
-        );
+        assert_eq!(described(b"hello", 16), format!("{{ headers:{{}} body: 68 65 6C 6C 6F {gap}hello }}"));
         assert_eq!(
             described(b"Hello world!\r", 16),
             "{ headers:{} body: 48 65 6C 6C 6F 20 77 6F 72 6C 64 21 0D          Hello world!. }"

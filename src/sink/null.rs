@@ -85,7 +85,10 @@ mod tests {
     fn progress_is_logged_at_every_multiple() {
         let mut n = Null { name: "k1".into(), batch_size: 1, log_every: 10, events: 0 };
         let mut logged = |more| n.count(more).collect::<Vec<u64>>();
-        assert_eq!([logged(9), logged(1), logged(9), logged(21)], [vec![], vec![10], vec![], vec![20, 30, 40]]);
+        assert_eq!(
+            [logged(9), logged(1), logged(9), logged(21)],
+            [vec![], vec![10], vec![], vec![20, 30, 40]]
+        );
     }
 
     #[test]

@@ -117,6 +117,8 @@ impl RollFile {
         buffer: &mut Vec<u8>,
         put: impl FnOnce(&mut dyn Output),
     ) -> io::Result<()> {
+        // Something is left over only of a batch that a panic broke off.
+        self.cut_back(disk)?;
         self.is_dirty = true;
         buffer.clear();
         let mut out = Gather { disk, file: &self.file, buffer, written: 0, result: Ok(()) };

@@ -190,28 +190,31 @@ impl FileRoll {
     }
 
     fn write(&mut self, batch: &Take, is_durable: bool) -> Result<(), SinkError> {
-        let mut open = self.open.take().expect("roll opens a file");
-        let (disk, serializer) = (self.disk.as_mut(), &mut self.serializer);
-        let append = open.file.append(disk, &mut self.buffer, |out| {
-            serializer.write_all(&mut batch.events(), out);
-            serializer.end_batch(out);
-        });
-        let done = append.and_then(|()| if is_durable { open.file.sync(disk) } else { Ok(()) });
+        let open = self.open.as_mut().expect("roll opened a file");
+        let (disk, serializer, buffer) = (self.disk.as_mut(), &mut self.serializer, &mut self.buffer);
+        let done = open
+            .file
+            .append(disk, buffer, |out| {
+                serializer.write_all(&mut batch.events(), out);
+                serializer.end_batch(out);
+            })
+            .and_then(|()| if is_durable { open.file.sync(disk) } else { Ok(()) });
         let Err(e) = done else {
             open.file.commit();
             open.is_durable = is_durable;
-            self.open = Some(open);
             return Ok(());
         };
         let why = failure("write", open.file.path(), &e);
-        match open.file.cut_back(self.disk.as_mut()) {
-            Ok(()) if !open.file.is_spent() => self.open = Some(open),
-            Ok(()) => self.abandon(open.file, &why.0),
-            Err(cut) => {
-                let both = format!("{why}; the failed batch cannot be cut off and will be repeated: {cut}");
-                self.abandon(open.file, &both);
-            }
+        let cut = open.file.cut_back(disk);
+        if cut.is_ok() && !open.file.is_spent() {
+            return Err(why);
         }
+        let file = self.open.take().expect("is open").file;
+        let more = match cut {
+            Ok(()) => String::new(),
+            Err(e) => format!("; the failed batch cannot be cut off and will be repeated: {e}"),
+        };
+        self.abandon(file, &format!("{why}{more}"));
         Err(why)
     }
 
@@ -220,14 +223,10 @@ impl FileRoll {
         let mut file = open.file;
         let path = file.path().to_owned();
         let (disk, serializer) = (self.disk.as_mut(), &mut self.serializer);
-        // Something is left over here only if a batch was broken off by a panic.
-        let mut ended = file.cut_back(disk);
-        if ended.is_ok() {
-            ended = file.append(disk, &mut self.buffer, |out| serializer.end(out));
-            match ended {
-                Ok(()) => file.commit(),
-                Err(_) => drop(file.cut_back(disk)),
-            }
+        let mut ended = file.append(disk, &mut self.buffer, |out| serializer.end(out));
+        match ended {
+            Ok(()) => file.commit(),
+            Err(_) => ended = ended.and(file.cut_back(disk)),
         }
         if sync {
             ended = ended.and(file.sync(disk));
