@@ -23,5 +23,8 @@ pub mod counters;
 pub mod deliver;
 pub mod event;
 pub mod interceptor;
+pub mod lifecycle;
+pub mod net;
+pub mod runner;
 pub mod selector;
 pub mod serializer;
