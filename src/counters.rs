@@ -74,6 +74,13 @@ impl Health {
         }
         *lock(&self.state) = state;
     }
+    /// It works again after a failure; the start time stays.
+    pub fn set_started_again(&self) {
+        let mut state = lock(&self.state);
+        if matches!(*state, State::Failed(_)) {
+            *state = State::Started;
+        }
+    }
     pub fn state(&self) -> State {
         lock(&self.state).clone()
     }
@@ -248,6 +255,8 @@ pub struct ChannelCounters {
     pub take_success: Counter,
     /// Events that were in the channel when it was closed and could not be kept.
     pub lost_at_stop: Counter,
+    /// When a log line last said that the channel is full, ms since the epoch.
+    told_full: AtomicU64,
     sinks: Mutex<Vec<Arc<SinkCounters>>>,
     measure: Mutex<Option<Box<dyn Fn() -> Measure + Send + Sync>>>,
 }
@@ -281,6 +290,13 @@ impl ChannelCounters {
     /// The sink on this channel whose last success lies furthest back.
     pub fn slowest_sink(&self) -> Option<Arc<SinkCounters>> {
         lock(&self.sinks).iter().min_by_key(|s| s.last_success()).cloned()
+    }
+    /// Whether it is time for another log line about this channel being full: one in ten seconds.
+    pub fn may_tell_full(&self) -> bool {
+        let now = now_ms();
+        let last = self.told_full.load(Relaxed);
+        now.saturating_sub(last) >= 10_000
+            && self.told_full.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
     }
     /// For the log line of a full channel: fill, oldest event, and what holds the drain up.
     pub fn describe_full(&self) -> String {

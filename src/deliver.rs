@@ -25,6 +25,7 @@ pub struct Deliver {
 }
 
 /// A batch on its way into its channels.
+#[derive(Default)]
 pub struct Delivery {
     parts: Vec<Part>,
     events: usize,

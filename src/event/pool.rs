@@ -20,6 +20,11 @@ impl Buffer {
         Arc::new(Buffer { bytes, filled, home: Weak::new() })
     }
 
+    /// The memory itself, when nobody else points into it.
+    pub fn reclaim(this: Arc<Buffer>) -> Result<Vec<u8>, Arc<Buffer>> {
+        Arc::try_unwrap(this).map(|mut b| std::mem::take(&mut b.bytes))
+    }
+
     /// Bytes of memory that live as long as this buffer does.
     pub fn pinned(&self) -> usize {
         self.bytes.len()

@@ -1,0 +1,418 @@
+//! The loop itself: one thread, one poll, everything it owns in one struct.
+//!
+//! A turn waits for events (not at all while somebody is in the run queue), marks who can go on, serves the queue
+//! for a bounded time in an order fair to sources, then the deadlines. No lock is held across anything here; the
+//! hand-over structures in `handle` are leaves.
+
+use super::conn::{Conn, Step, Turn};
+use super::deadlines::Deadlines;
+use super::handle::{Command, ConnWake, LoopHandle, Shared, SourceId};
+use super::listener::{Accepted, Listener};
+use super::names::Names;
+use super::run_queue::RunQueue;
+use super::slot::{Slots, Token};
+use super::source::{Attach, SourceState};
+use super::throttle::Throttle;
+use super::udp::{Datagrams, LARGEST};
+use super::{plain_ip, Peer, Settings};
+use crate::channel::Wake;
+use crate::event::BufferPool;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const WAKER: mio::Token = mio::Token(usize::MAX);
+/// What one read can bring.
+const READ_BUFFER: usize = 64 << 10;
+/// Read buffers that wait unused, at most.
+const SPARE_BUFFERS: usize = 48;
+/// How long the run queue is served before the poll is asked again.
+const SLICE: Duration = Duration::from_millis(1);
+
+enum Kind {
+    Conn(Box<Conn>),
+    Listener(Listener),
+    Datagrams(Box<Datagrams>),
+}
+
+struct Entry {
+    source: SourceId,
+    queued: bool,
+    kind: Kind,
+}
+
+struct EventLoop {
+    poll: Poll,
+    shared: Arc<Shared>,
+    entries: Slots<Entry>,
+    sources: BTreeMap<SourceId, SourceState>,
+    runs: RunQueue,
+    deadlines: Deadlines,
+    /// Connections that could read but for the budget, in order of coming.
+    starved: VecDeque<Token>,
+    in_flight: usize,
+    settings: Settings,
+    pool: Arc<BufferPool>,
+    names: Arc<Names>,
+    scratch: Vec<u8>,
+    told: Throttle,
+}
+
+/// Starts a loop's thread, `loop:<n>`.
+pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(LoopHandle, JoinHandle<()>)> {
+    let poll = Poll::new()?;
+    let shared = Arc::new(Shared::new(mio::Waker::new(poll.registry(), WAKER)?));
+    let mut l = EventLoop {
+        poll,
+        shared: shared.clone(),
+        entries: Slots::new(),
+        sources: BTreeMap::new(),
+        runs: RunQueue::default(),
+        deadlines: Deadlines::default(),
+        starved: VecDeque::new(),
+        in_flight: 0,
+        settings,
+        pool: BufferPool::new(READ_BUFFER, SPARE_BUFFERS),
+        names,
+        scratch: Vec::new(),
+        told: Throttle::default(),
+    };
+    let thread = std::thread::Builder::new().name(format!("loop:{n}")).spawn(move || l.run())?;
+    Ok((LoopHandle(shared), thread))
+}
+
+impl EventLoop {
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut woken = Vec::new();
+        loop {
+            let timeout = self.timeout();
+            if let Err(e) = self.poll.poll(&mut events, timeout) {
+                if e.kind() != io::ErrorKind::Interrupted {
+                    log::error!("event loop: poll: {e}");
+                }
+            }
+            let mut collect = false;
+            for e in events.iter() {
+                if e.token() == WAKER {
+                    collect = true;
+                } else {
+                    self.mark(Token(e.token().0), e);
+                }
+            }
+            if collect {
+                for c in self.shared.collect(&mut woken) {
+                    if let Command::Shutdown = c {
+                        return;
+                    }
+                    self.command(c);
+                }
+                woken.drain(..).for_each(|t| self.enqueue(t));
+            }
+            self.serve();
+            self.expire();
+            self.reap();
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.runs.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.deadlines.next()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn mark(&mut self, token: Token, e: &mio::event::Event) {
+        if let Some(entry) = self.entries.get_mut(token) {
+            if let Kind::Conn(c) = &mut entry.kind {
+                c.intake.readable |= e.is_readable() || e.is_read_closed() || e.is_error();
+                c.writable |= e.is_writable() || e.is_error();
+                c.hang_up |= e.is_read_closed() || e.is_error();
+            }
+            self.enqueue(token);
+        }
+    }
+
+    fn enqueue(&mut self, token: Token) {
+        if let Some(entry) = self.entries.get_mut(token) {
+            if !std::mem::replace(&mut entry.queued, true) {
+                self.runs.push(entry.source, token);
+            }
+        }
+    }
+
+    fn serve(&mut self) {
+        let until = Instant::now() + SLICE;
+        while let Some(token) = self.runs.pop() {
+            let now = Instant::now();
+            if let Some(entry) = self.entries.get_mut(token) {
+                entry.queued = false;
+                match &mut entry.kind {
+                    Kind::Conn(_) => self.step(token, now),
+                    Kind::Listener(_) => self.accept(token, now),
+                    Kind::Datagrams(_) => self.receive(token, now),
+                }
+            }
+            if now >= until {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, token: Token, now: Instant) {
+        let may_read = self.in_flight < self.settings.max_in_flight;
+        let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
+        let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
+        let source = *source;
+        let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
+            .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
+        let charge = c.in_flight();
+        self.in_flight = self.in_flight + charge - std::mem::replace(&mut c.charged, charge);
+        match step {
+            Step::Closed(why) => return self.close(token, why),
+            Step::Again => self.enqueue(token),
+            Step::Starved if !std::mem::replace(&mut c.starved, true) => self.starved.push_back(token),
+            Step::Starved | Step::Wait => {}
+        }
+        self.feed_starved();
+        let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
+        if let Some(at) = c.deadline(&self.settings) {
+            self.deadlines.at_latest(token, at);
+        }
+        debug_assert!(self.sources.contains_key(&source));
+    }
+
+    /// Budget came free: those who waited for it go on, first come first served.
+    fn feed_starved(&mut self) {
+        let mut room = self.settings.max_in_flight.saturating_sub(self.in_flight);
+        while room > 0 {
+            let Some(token) = self.starved.pop_front() else { return };
+            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+                c.starved = false;
+                room = room.saturating_sub(READ_BUFFER);
+                self.enqueue(token);
+            }
+        }
+    }
+
+    fn close(&mut self, token: Token, why: Option<String>) {
+        self.deadlines.forget(token);
+        let Some(Entry { source, kind: Kind::Conn(mut c), .. }) = self.entries.remove(token) else { return };
+        let _ = self.poll.registry().deregister(&mut c.socket);
+        self.in_flight -= c.charged;
+        if let Some(s) = self.sources.get_mut(&source) {
+            s.connections.remove(&token);
+            if let Some(why) = why {
+                if let Some(note) = self.told.pass(Instant::now()) {
+                    let name = &s.deliver.counters.name;
+                    log::warn!("source {name}: connection from {} ended: {why}{note}", c.peer.addr);
+                }
+            }
+        }
+        drop(c);
+        self.feed_starved();
+    }
+
+    fn accept(&mut self, token: Token, now: Instant) {
+        let Some(Entry { source, kind: Kind::Listener(l), .. }) = self.entries.get_mut(token) else { return };
+        let source = *source;
+        let Some(s) = self.sources.get_mut(&source) else { return };
+        let mut fresh = Vec::new();
+        match l.accept(&s.deliver.counters.name, now, &mut fresh) {
+            Accepted::Drained => {}
+            Accepted::More => self.enqueue(token),
+            Accepted::Paused(at) => self.deadlines.at_latest(token, at),
+        }
+        for (socket, addr) in fresh {
+            self.admit(source, socket, addr, now);
+        }
+    }
+
+    fn admit(&mut self, source: SourceId, mut socket: TcpStream, addr: SocketAddr, now: Instant) {
+        let Some(s) = self.sources.get_mut(&source) else { return };
+        let counters = &s.deliver.counters;
+        let token = self.entries.next_token().filter(|_| s.connections.len() < self.settings.max_connections);
+        let Some(token) = token else {
+            counters.connection_refused.one();
+            if s.refusal_logged.is_none_or(|t| now.duration_since(t) > Duration::from_secs(10)) {
+                s.refusal_logged = Some(now);
+                let open = s.connections.len();
+                log::warn!(
+                    "source {}: connection from {addr} refused, {open} are open already",
+                    counters.name
+                );
+            }
+            return;
+        };
+        let _ = socket.set_nodelay(true);
+        let sock = socket2::SockRef::from(&socket);
+        let _ = sock.set_keepalive(true);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(e) = self.poll.registry().register(&mut socket, mio::Token(token.0), both) {
+            log::error!("source {}: connection from {addr}: {e}", counters.name);
+            return;
+        }
+        let wake: Arc<dyn Wake> = Arc::new(ConnWake { shared: self.shared.clone(), token });
+        let peer = Peer { addr, name: None };
+        let mut conn = Box::new(Conn::new(socket, peer, wake, s.deliver.clone(), now));
+        if let Some(protocol) = &s.protocol {
+            if protocol.wants_peer_name() {
+                let (shared, ip) = (self.shared.clone(), plain_ip(addr.ip()));
+                self.names.ask(ip, move |name| shared.send(Command::Named(token, name)));
+            } else {
+                conn.open(protocol.as_ref(), None);
+            }
+        }
+        s.connections.insert(token);
+        self.entries.insert(Entry { source, queued: false, kind: Kind::Conn(conn) });
+        self.enqueue(token);
+    }
+
+    fn receive(&mut self, token: Token, now: Instant) {
+        let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return };
+        self.scratch.resize(LARGEST, 0);
+        let (scratch, names) = (&mut self.scratch, &self.names);
+        let more = catch_unwind(AssertUnwindSafe(|| d.step(scratch, names, now))).unwrap_or_else(|_| {
+            log::error!("source {}: a panic in the handling of a datagram", d.source_name());
+            true
+        });
+        if more {
+            self.enqueue(token);
+        }
+    }
+
+    fn command(&mut self, c: Command) {
+        match c {
+            Command::Attach(id, attach) => self.attach(id, *attach),
+            Command::Detach { source, deadline, done } => self.detach(source, deadline, done),
+            Command::Named(token, name) => {
+                if let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+                    if let Some(p) = self.sources.get(source).and_then(|s| s.protocol.as_ref()) {
+                        c.open(p.as_ref(), Some(name));
+                    }
+                    self.enqueue(token);
+                }
+            }
+            Command::Shutdown => {}
+        }
+    }
+
+    fn attach(&mut self, id: SourceId, attach: Attach) {
+        let Some(token) = self.entries.next_token() else { return };
+        let mio_token = mio::Token(token.0);
+        let registry = self.poll.registry();
+        let (protocol, deliver, registered, kind) = match attach {
+            Attach::Stream { listener, protocol, deliver } => {
+                let mut socket = mio::net::TcpListener::from_std(listener);
+                let r = registry.register(&mut socket, mio_token, Interest::READABLE);
+                (Some(protocol), deliver, r, Kind::Listener(Listener::new(socket)))
+            }
+            Attach::Datagram { socket, protocol, deliver } => {
+                let mut socket = mio::net::UdpSocket::from_std(socket);
+                let r = registry.register(&mut socket, mio_token, Interest::READABLE);
+                let wake = Arc::new(ConnWake { shared: self.shared.clone(), token });
+                (
+                    None,
+                    deliver.clone(),
+                    r,
+                    Kind::Datagrams(Box::new(Datagrams::new(socket, protocol, deliver, wake))),
+                )
+            }
+        };
+        if let Err(e) = registered {
+            log::error!("source {}: cannot be polled: {e}", deliver.counters.name);
+        }
+        self.entries.insert(Entry { source: id, queued: false, kind });
+        let connections = BTreeSet::new();
+        let state =
+            SourceState { protocol, deliver, socket: token, connections, detach: None, refusal_logged: None };
+        self.sources.insert(id, state);
+        self.enqueue(token);
+    }
+
+    fn detach(&mut self, source: SourceId, deadline: Instant, done: std::sync::mpsc::Sender<()>) {
+        let now = Instant::now();
+        let Some(s) = self.sources.get_mut(&source) else {
+            let _ = done.send(());
+            return;
+        };
+        s.detach = Some((deadline, done));
+        let socket = s.socket;
+        // What waits in the backlog or the datagram buffer was accepted by the kernel: it is read once more.
+        match self.entries.get_mut(socket).map(|e| &mut e.kind) {
+            Some(Kind::Listener(_)) => {
+                self.accept(socket, now);
+                if let Some(Entry { kind: Kind::Listener(mut l), .. }) = self.entries.remove(socket) {
+                    let _ = self.poll.registry().deregister(&mut l.socket);
+                }
+                self.deadlines.forget(socket);
+            }
+            Some(Kind::Datagrams(_)) => {
+                self.receive(socket, now);
+                self.deadlines.at_latest(socket, deadline);
+            }
+            _ => {}
+        }
+        let open: Vec<Token> =
+            self.sources.get(&source).map_or(Vec::new(), |s| s.connections.iter().copied().collect());
+        for token in open {
+            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+                c.stop(deadline);
+                // The edge for what is there may be long gone.
+                c.intake.readable = true;
+            }
+            self.enqueue(token);
+        }
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some(token) = self.deadlines.pop_due(now) {
+            if let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+                if c.is_naming() && c.deadline(&self.settings).is_some_and(|at| at <= now) {
+                    let name = c.peer.ip_text();
+                    if let Some(p) = self.sources.get(source).and_then(|s| s.protocol.as_ref()) {
+                        c.open(p.as_ref(), Some(name));
+                    }
+                }
+            }
+            self.enqueue(token);
+        }
+    }
+
+    /// Ends detached sources whose last connection is gone.
+    fn reap(&mut self) {
+        if self.sources.values().all(|s| s.detach.is_none()) {
+            return;
+        }
+        let now = Instant::now();
+        let mut over = Vec::new();
+        for (id, s) in &self.sources {
+            let Some((deadline, _)) = &s.detach else { continue };
+            let settled = match self.entries.get_mut(s.socket).map(|e| &e.kind) {
+                Some(Kind::Datagrams(d)) => d.is_settled() || *deadline <= now,
+                _ => true,
+            };
+            if settled && s.connections.is_empty() {
+                over.push(*id);
+            }
+        }
+        for id in over {
+            let Some(s) = self.sources.remove(&id) else { continue };
+            if let Some(Entry { kind: Kind::Datagrams(mut d), .. }) = self.entries.remove(s.socket) {
+                let _ = self.poll.registry().deregister(&mut d.socket);
+            }
+            self.deadlines.forget(s.socket);
+            if let Some((_, done)) = s.detach {
+                let _ = done.send(());
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The unread bytes of one connection: from the socket, through a pooled buffer, to the decoder.
+//!
+//! ```text
+//!   tail / partial      bytes that completed nothing yet
+//!        | read
+//!   hand                a frozen buffer being decoded, batches point into it
+//!        | rest
+//!   tail / partial
+//! ```
+//! A small rest is copied into `tail` and its buffer goes back: a connection that waits holds no buffer. A large
+//! one stays where it is and grows in place, so a message fed byte by byte costs linear time.
+
+use crate::codec::Chunk;
+use crate::event::{Buffer, BufferPool};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// A rest up to this size is kept in memory of its own size.
+const SMALL: usize = 4096;
+
+#[derive(Default)]
+pub(super) struct Intake {
+    tail: Vec<u8>,
+    partial: Option<(Vec<u8>, usize)>,
+    hand: Option<(Arc<Buffer>, usize)>,
+    /// The socket may have more to read.
+    pub readable: bool,
+    /// The peer has closed its side; nothing more comes.
+    pub eof: bool,
+}
+
+impl Intake {
+    /// A new socket may have something to read.
+    pub fn of_new_socket() -> Intake {
+        Intake { readable: true, ..Intake::default() }
+    }
+
+    /// Reads once. Returns the number of bytes, 0 when there are none now or any more.
+    pub fn read(
+        &mut self,
+        socket: &mut impl Read,
+        pool: &Arc<BufferPool>,
+        closing: bool,
+    ) -> io::Result<usize> {
+        debug_assert!(self.hand.is_none());
+        let (mut bytes, filled) = match self.partial.take() {
+            Some((bytes, filled)) if filled == bytes.len() => {
+                let mut larger = vec![0; filled * 2];
+                larger[..filled].copy_from_slice(&bytes);
+                pool.give_back(bytes);
+                (larger, filled)
+            }
+            Some(kept) => kept,
+            None => {
+                let mut bytes = pool.take();
+                bytes[..self.tail.len()].copy_from_slice(&self.tail);
+                let filled = std::mem::take(&mut self.tail).len();
+                (bytes, filled)
+            }
+        };
+        let space = bytes.len() - filled;
+        let n = loop {
+            match socket.read(&mut bytes[filled..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    self.keep(bytes, filled, pool);
+                    return Ok(0);
+                }
+                Err(e) => {
+                    self.readable = false;
+                    self.keep(bytes, filled, pool);
+                    return Err(e);
+                }
+                Ok(n) => break n,
+            }
+        };
+        if n == 0 {
+            self.eof = true;
+            self.readable = false;
+        } else if n < space && !closing {
+            // A short read of a stream means that its receive buffer is empty (epoll(7)); new bytes bring a
+            // new event. Only the end of the stream may hide behind it, which `closing` tells of.
+            self.readable = false;
+        }
+        self.hand = Some((pool.freeze(bytes, filled + n), 0));
+        Ok(n)
+    }
+
+    pub fn in_hand(&self) -> Option<Chunk<'_>> {
+        self.hand.as_ref().map(|(buffer, from)| Chunk { buffer, from: *from, to: buffer.len() })
+    }
+
+    pub fn used(&mut self, n: usize) {
+        if let Some((buffer, from)) = &mut self.hand {
+            *from = (*from + n).min(buffer.len());
+        }
+    }
+
+    /// The decoder needs more: puts what is in hand aside until more has come.
+    pub fn put_rest_aside(&mut self, pool: &Arc<BufferPool>) {
+        let Some((buffer, from)) = self.hand.take() else { return };
+        let rest = buffer.len() - from;
+        if rest == 0 {
+            return;
+        }
+        if rest <= SMALL {
+            self.tail = buffer[from..].to_vec();
+            return;
+        }
+        let len = buffer.len();
+        let mut bytes = if rest * 2 > pool.buffer_size() { vec![0; rest * 2] } else { pool.take() };
+        match (from, Buffer::reclaim(buffer)) {
+            (0, Ok(whole)) => {
+                pool.give_back(bytes);
+                self.partial = Some((whole, len));
+            }
+            (_, Ok(whole)) => {
+                bytes[..rest].copy_from_slice(&whole[from..len]);
+                pool.give_back(whole);
+                self.partial = Some((bytes, rest));
+            }
+            (_, Err(buffer)) => {
+                bytes[..rest].copy_from_slice(&buffer[from..]);
+                self.partial = Some((bytes, rest));
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: Vec<u8>, filled: usize, pool: &Arc<BufferPool>) {
+        if filled <= SMALL {
+            self.tail = bytes[..filled].to_vec();
+            pool.give_back(bytes);
+        } else {
+            self.partial = Some((bytes, filled));
+        }
+    }
+
+    /// Bytes that wait for the rest of their message.
+    pub fn unfinished(&self) -> usize {
+        self.tail.len() + self.partial.as_ref().map_or(0, |(_, filled)| *filled)
+    }
+
+    /// Bytes of memory held.
+    pub fn memory(&self) -> usize {
+        self.tail.capacity()
+            + self.partial.as_ref().map_or(0, |(b, _)| b.len())
+            + self.hand.as_ref().map_or(0, |(b, _)| b.pinned())
+    }
+
+    pub fn discard(&mut self) {
+        self.tail = Vec::new();
+        self.partial = None;
+        self.hand = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds reads of the given sizes and takes only complete 7000-byte records.
+    #[test]
+    fn records_survive_any_cut() {
+        let record: Vec<u8> = (0..7000u32).map(|i| i as u8).collect();
+        let stream = record.repeat(9);
+        for step in [1000usize, 3000, 6999, 7001, 20_000] {
+            let pool = BufferPool::new(16_384, 4);
+            let mut intake = Intake { readable: true, ..Intake::default() };
+            let mut got = 0;
+            for piece in stream.chunks(step) {
+                let mut socket = piece;
+                while !socket.is_empty() {
+                    intake.read(&mut socket, &pool, false).unwrap();
+                    while let Some(c) = intake.in_hand().filter(|c| c.bytes().len() >= 7000) {
+                        assert_eq!(&c.bytes()[..7000], &record[..]);
+                        got += 1;
+                        intake.used(7000);
+                    }
+                    intake.put_rest_aside(&pool);
+                }
+            }
+            assert_eq!((got, intake.unfinished()), (9, 0), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_small_rest_holds_no_buffer_and_a_large_one_grows() {
+        let pool = BufferPool::new(16_384, 4);
+        let mut intake = Intake::default();
+        intake.read(&mut &b"abc"[..], &pool, false).unwrap();
+        intake.put_rest_aside(&pool);
+        assert!(intake.memory() <= 16, "{}", intake.memory());
+        let long = vec![b'x'; 40_000];
+        let mut socket = &long[..];
+        while !socket.is_empty() {
+            intake.read(&mut socket, &pool, false).unwrap();
+            intake.put_rest_aside(&pool);
+        }
+        assert_eq!(intake.unfinished(), 40_003);
+        assert!(intake.memory() <= 4 * 40_003);
+    }
+}

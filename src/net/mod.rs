@@ -1,0 +1,127 @@
+//! The event loop: one thread that accepts and reads every connection of the agent.
+//!
+//! A source gives the loop listeners and a [`Protocol`] (or a [`DatagramProtocol`]); the loop does the rest:
+//! reading into pooled buffers, decoding, delivering, parking who finds a channel full, answering in order,
+//! deadlines, limits. Other threads reach it through a [`LoopHandle`]: commands, and wake-ups from channels.
+//!
+//! Nothing in here blocks and nothing touches a file. One connection's error, or panic, ends that connection.
+
+use crate::codec::{BatchLimits, Chunk, Decoded};
+use crate::event::Batch;
+use std::net::{IpAddr, SocketAddr};
+
+mod bind;
+mod conn;
+mod deadlines;
+mod event_loop;
+mod handle;
+mod intake;
+mod listener;
+mod names;
+mod outbox;
+mod run_queue;
+mod slot;
+mod source;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod udp;
+
+pub use bind::{bind_tcp, bind_udp, BindError, Endpoint};
+pub use event_loop::start;
+pub use handle::{LoopHandle, SourceId};
+pub use names::Names;
+pub use source::Attach;
+
+/// The agent's limits on what the network may cost it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Open connections of one source; more are closed as they come.
+    pub max_connections: usize,
+    /// Bytes of partial messages, parked batches and open tickets; nothing more is read above it.
+    pub max_in_flight: usize,
+    /// Open answers of one connection; it is not read above it.
+    pub max_pipelined: usize,
+    /// A connection on which nothing happens for this long is closed; `None`: never.
+    pub idle: Option<std::time::Duration>,
+    /// A peer that takes none of its answers for this long is closed.
+    pub answer: std::time::Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            max_connections: 16_384,
+            max_in_flight: 64 << 20,
+            max_pipelined: 64,
+            idle: None,
+            answer: std::time::Duration::from_secs(60),
+        }
+    }
+}
+
+/// Who is on the other end.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub addr: SocketAddr,
+    /// Its name, where the protocol asked for it: from the reverse look-up, else the address.
+    pub name: Option<String>,
+}
+
+impl Peer {
+    /// The address as header text: IPv4 addresses in their own form also on a dual-stack listener.
+    pub fn ip_text(&self) -> String {
+        plain_ip(self.addr.ip()).to_string()
+    }
+}
+
+/// An IPv4 address that arrived on a dual-stack socket, as itself.
+pub(crate) fn plain_ip(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        v4 => v4,
+    }
+}
+
+/// What became of the events a session decoded.
+pub enum Outcome<'a> {
+    /// In every required channel.
+    Stored,
+    /// In none, or not for sure; the reason. The sender may try again.
+    Refused(&'a str),
+}
+
+/// What a connection does after an answer.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub enum After {
+    Continue,
+    Close,
+}
+
+/// The server side of a protocol on connections.
+pub trait Protocol: Send + Sync {
+    /// Whether sessions want the peer's name; they are then opened once it is known.
+    fn wants_peer_name(&self) -> bool {
+        false
+    }
+    /// Whether the protocol can tell a sender no. Where it cannot, a connection waits for its channel for ever.
+    fn can_refuse(&self) -> bool;
+    fn open(&self, peer: &Peer) -> Box<dyn Session>;
+}
+
+/// One connection's protocol state. Called by its loop's thread only.
+pub trait Session: Send {
+    /// Decodes what is there into the batch; see [`crate::codec`].
+    fn decode(&mut self, chunk: &Chunk<'_>, eof: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded;
+    /// Appends the answer to `events` decoded events, in the order of decoding.
+    fn answer(&mut self, events: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After;
+}
+
+/// A protocol of single datagrams, without answers.
+pub trait DatagramProtocol: Send {
+    fn wants_peer_name(&self) -> bool {
+        false
+    }
+    /// Adds the datagram's event to the batch; `Err` when there is none in it.
+    fn decode(&mut self, datagram: &[u8], peer: &Peer, batch: &mut Batch) -> Result<(), ()>;
+}

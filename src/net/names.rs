@@ -1,0 +1,87 @@
+//! Names of peers (reverse DNS), looked up on a thread of their own.
+//!
+//! The thread starts with the first question, `names`, and keeps a bounded cache. Who asks sets its own deadline: an
+//! answer that comes too late is for the next one. Any thread may ask; two leaf mutexes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::mpsc::{channel, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const KEEP: Duration = Duration::from_secs(300);
+const CACHED: usize = 4096;
+
+type Answer = Box<dyn FnOnce(String) + Send>;
+
+#[derive(Default)]
+pub struct Names {
+    cache: Arc<Mutex<HashMap<IpAddr, (Instant, String)>>>,
+    asked: Mutex<Option<Sender<(IpAddr, Answer)>>>,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Names {
+    /// The name, if it was looked up lately. An address without a name answers with itself.
+    pub fn cached(&self, ip: IpAddr) -> Option<String> {
+        let cache = lock(&self.cache);
+        cache.get(&ip).filter(|(at, _)| at.elapsed() < KEEP).map(|(_, name)| name.clone())
+    }
+
+    /// Calls `answer` with the name, at once or from the look-up thread.
+    pub fn ask(&self, ip: IpAddr, answer: impl FnOnce(String) + Send + 'static) {
+        if let Some(name) = self.cached(ip) {
+            return answer(name);
+        }
+        let mut asked = lock(&self.asked);
+        let sender = asked.get_or_insert_with(|| self.start());
+        if let Err(unsent) = sender.send((ip, Box::new(answer))) {
+            let (ip, answer) = unsent.0;
+            answer(ip.to_string());
+        }
+    }
+
+    fn start(&self) -> Sender<(IpAddr, Answer)> {
+        let (tx, rx) = channel::<(IpAddr, Answer)>();
+        let cache = self.cache.clone();
+        let body = move || {
+            for (ip, answer) in rx {
+                let fresh =
+                    lock(&cache).get(&ip).filter(|(at, _)| at.elapsed() < KEEP).map(|(_, n)| n.clone());
+                let name = fresh.unwrap_or_else(|| {
+                    let name = dns_lookup::lookup_addr(&ip).unwrap_or_else(|_| ip.to_string());
+                    let mut cache = lock(&cache);
+                    if cache.len() >= CACHED {
+                        cache.clear();
+                    }
+                    cache.insert(ip, (Instant::now(), name.clone()));
+                    name
+                });
+                answer(name);
+            }
+        };
+        if let Err(e) = std::thread::Builder::new().name("names".into()).spawn(body) {
+            log::error!("no thread for name look-ups, addresses stand for names: {e}");
+        }
+        tx
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_has_some_name_and_is_remembered() {
+        let names = Names::default();
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        let (tx, rx) = channel();
+        names.ask(ip, move |n| tx.send(n).unwrap());
+        let name = rx.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(!name.is_empty());
+        assert_eq!(names.cached(ip), Some(name));
+    }
+}
