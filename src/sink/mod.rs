@@ -1,7 +1,7 @@
 //! Sinks: one component per file, each with its SPEC and one line in [`ALL`].
 //!
-//! A sink is called by one thread, `sink:<name>`, which owns the transaction and does the counting of batches
-//! and events; a sink itself counts what only it can see: connections (files), and events it failed to write.
+//! A sink is called by one thread, `sink:<name>`, which owns the transaction and counts batches, events and
+//! failures; a sink itself counts what only it can see: its connections (file_roll: files).
 
 use crate::component::SinkSpec;
 

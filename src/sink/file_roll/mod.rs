@@ -182,11 +182,8 @@ impl FileRoll {
             return Ok(());
         }
         let is_durable = self.fsync && batch.is_durable();
-        let done = self.roll(now).map(|_| ()).and_then(|()| self.write(batch, is_durable));
-        if done.is_err() {
-            self.counters.event_write_fail.one();
-        }
-        done
+        self.roll(now)?;
+        self.write(batch, is_durable)
     }
 
     fn write(&mut self, batch: &Take, is_durable: bool) -> Result<(), SinkError> {
