@@ -127,7 +127,7 @@ impl Context {
         };
         let parsed = match key.ty {
             Type::Component(kind) => {
-                self.component_of(kind, key, text, &place, properties, catalog, problems).map(Some)
+                self.component_of(kind, key, text, &place, properties, catalog, problems)
             }
             _ => parse_value(key.ty, text).map(Some),
         };
@@ -157,6 +157,7 @@ impl Context {
         }
     }
 
+    /// `None`: the part has errors, which have been reported.
     #[allow(clippy::too_many_arguments)]
     fn component_of(
         &self,
@@ -167,23 +168,22 @@ impl Context {
         properties: &[Property],
         catalog: &dyn Catalog,
         problems: &mut Problems,
-    ) -> Result<Value, String> {
+    ) -> Result<Option<Value>, String> {
         let Some(declared) = catalog.find(kind, type_name) else {
             return Err(unknown_type(kind, type_name, catalog));
         };
         let below = format!("{}.", key.name);
         // A key declared by the owner (`sink.pathManager` beside `sink.pathManager.prefix`) is not the part's.
+        let is_owners = |p: &&Property| self.declared.all_keys().any(|k| k.name == p.name);
         let inner: Vec<Property> = properties
             .iter()
+            .filter(|p| !is_owners(p))
             .filter_map(|p| Some(Property { name: p.name.strip_prefix(&below)?.to_owned(), ..p.clone() }))
             .collect();
         let path = format!("{}.{}", self.path, key.name);
-        let errors = problems.errors();
-        match Context::parse(declared, &path, place, &inner, &[], catalog, problems) {
-            Some(c) => Ok(Value::Component(Box::new(c))),
-            None if problems.errors() > errors => Err(format!("the {} above has errors", kind.word())),
-            None => Err(format!("{} {type_name} cannot be set up", kind.word())),
-        }
+        // Without a context its errors are among the problems already: they make the owner fail too.
+        let inner = Context::parse(declared, &path, place, &inner, &[], catalog, problems);
+        Ok(inner.map(|c| Value::Component(Box::new(c))))
     }
 
     /// The component's own name, such as `r1`.
