@@ -59,7 +59,11 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, place: &Place, key: String, message: String) {
-        let p = Problem { severity, place: place.clone(), key, message };
+        self.push(Problem { severity, place: place.clone(), key, message });
+    }
+
+    /// Adds a finding, once.
+    pub fn push(&mut self, p: Problem) {
         if !self.list.contains(&p) {
             self.list.push(p);
         }
@@ -73,10 +77,16 @@ impl Problems {
         self.list.len() - self.errors()
     }
 
+    /// How many there are: `2 errors, 1 warning`.
+    pub fn summary(&self) -> String {
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        format!("{}, {}", count(self.errors(), "error"), count(self.warnings(), "warning"))
+    }
+
     /// Takes over those findings of another judgement that `keep` says yes to.
     pub fn absorb(&mut self, other: Problems, keep: impl Fn(&Problem) -> bool) {
         for p in other.list.into_iter().filter(keep) {
-            self.add(p.severity, &p.place, p.key, p.message);
+            self.push(p);
         }
     }
 
