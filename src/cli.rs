@@ -23,7 +23,7 @@ pub const CUT_SHORT: u8 = 3;
 
 /// What the command line works on: the components there are, and the agent.
 pub struct Hooks {
-    pub catalog: &'static (dyn Catalog + Sync),
+    pub catalog: &'static dyn Catalog,
     /// The keys under `<agent>.flumed.`.
     pub agent_declared: &'static Declared,
     /// Runs until told to stop; returns the exit code.
@@ -157,21 +157,19 @@ fn usage() -> String {
 Usage: flumed <command> [options]...
 
 commands:
-  agent                  run an agent
-  check                  test an agent's configuration: all findings, exit code 2 when there are errors
-  components [KIND[.TYPE]]
-                         what can be configured, and the keys of one component
-  version                show version information
-  help                   show this text
+  agent                     run an agent
+  check                     test an agent's configuration: all findings, exit code 2 when there are errors
+  components [KIND[.TYPE]]  what can be configured, and the keys of one component
+  version                   show version information
+  help                      show this text
 
 options of agent and check:
-{}
-  -Dname=value           a property; -Dflumed.KEY=value stands over AGENT.flumed.KEY of the file
+{}  -Dname=value           a property; -Dflumed.KEY=value stands over AGENT.flumed.KEY of the file
   -Xmx<size>             stands for the heap of which channels take their share; other Java options are ignored
 
 exit codes: 0 stopped in order, 1 failure, 2 wrong configuration or options, 3 stop cut short
 ",
-        flags::usage().trim_end()
+        flags::usage()
     )
 }
 

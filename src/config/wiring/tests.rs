@@ -334,3 +334,38 @@ fn own_keys_come_from_the_file_and_the_command_line() {
     );
     assert_eq!(plan.unwrap().settings.int("stop.deadline"), Some(10));
 }
+
+/// Any bytes end in findings or a plan, and a plan names nothing that it does not hold.
+#[test]
+fn damaged_files_do_no_harm() {
+    let text = GOOD.to_owned()
+        + "a.sources.r.interceptors = i\na.sources.r.interceptors.i.type = static\n\
+           a.sources.r.selector.type = multiplexing\na.sources.r.selector.default = c\n";
+    let marks = b"\\u=:. \n\r${}#a\xE9\x00c";
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    for _ in 0..2000 {
+        let mut bytes = text.clone().into_bytes();
+        for _ in 0..=random(8) {
+            let at = random(bytes.len());
+            match random(3) {
+                0 => bytes[at] = marks[random(marks.len())],
+                1 => bytes.insert(at, marks[random(marks.len())]),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let mut problems = Problems::default();
+        let plan = load("f", &bytes, "a", &RunOptions::default(), &Known, &AGENT, &mut problems);
+        assert!(plan.is_some() || problems.errors() > 0, "{}", String::from_utf8_lossy(&bytes));
+        if let Some(plan) = plan {
+            let has = |c: &String| plan.channels.iter().any(|p| p.name == *c);
+            assert!(plan.sources.iter().all(|s| !s.channels.is_empty() && s.channels.iter().all(has)));
+            assert!(plan.sinks.iter().all(|s| has(&s.channel)));
+        }
+    }
+}
