@@ -29,3 +29,4 @@ pub mod net;
 pub mod runner;
 pub mod selector;
 pub mod serializer;
+pub mod sink;

@@ -1,22 +1,55 @@
 //! Event serializers: events to the bytes of a file. Pure; used by the sinks that write files.
+//!
+//! A serializer speaks to an [`Output`], which cannot fail: a sink whose disk refuses bytes remembers that and
+//! fails the batch when the serializer is through with it. So a serializer is always called for whole batches
+//! and, between two of them, holds nothing back; what became of the bytes is not its concern. Belongs to the
+//! thread of its sink; no locks.
 
 use crate::config::{Context, Spec};
 use crate::event::EventRef;
 
+mod header_text;
+pub mod java_order;
+mod text;
+
+/// Takes bytes in order. Pieces may be of any length; an output gathers small ones and need not copy long ones.
+pub trait Output {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Output for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Turns events into bytes. One value serves one open file at a time.
 pub trait Serializer: Send {
-    /// Appends what stands at the beginning of a new file.
-    fn begin(&mut self, _out: &mut Vec<u8>) {}
-    /// Appends one event.
-    fn write(&mut self, event: EventRef<'_>, out: &mut Vec<u8>);
-    /// Appends what ends a batch, before its transaction is committed.
-    fn end_batch(&mut self, _out: &mut Vec<u8>) {}
-    /// Appends what stands at the end of a file.
-    fn end(&mut self, _out: &mut Vec<u8>) {}
+    /// Puts what stands at the beginning of a new file.
+    fn begin(&mut self, _out: &mut dyn Output) {}
+    /// Puts one event.
+    fn write(&mut self, event: EventRef<'_>, out: &mut dyn Output);
+    /// Puts the events of a batch. For serializers that can do better than one at a time.
+    fn write_all<'a>(&mut self, events: &mut dyn Iterator<Item = EventRef<'a>>, out: &mut dyn Output) {
+        for event in events {
+            self.write(event, out);
+        }
+    }
+    /// Puts whatever was held back, at the end of every batch.
+    fn end_batch(&mut self, _out: &mut dyn Output) {}
+    /// Puts what stands at the end of a file.
+    fn end(&mut self, _out: &mut dyn Output) {}
 }
 
 pub type Build = fn(&Context) -> Box<dyn Serializer>;
 pub type SerializerSpec = Spec<Build>;
 
 /// Every serializer, by its name in `sink.serializer`.
-pub static ALL: &[&SerializerSpec] = &[];
+pub static ALL: &[&SerializerSpec] = &[&text::SPEC, &header_text::SPEC];
+
+/// The serializer that these settings are for.
+pub fn build(ctx: &Context) -> Box<dyn Serializer> {
+    let name = ctx.declared().name;
+    let spec = ALL.iter().find(|s| s.declared.name == name).expect("a context is made from a spec of ALL");
+    (spec.build)(ctx)
+}
