@@ -10,7 +10,7 @@ mod civil;
 pub mod dateformat;
 pub mod http;
 pub mod line;
-// pub mod syslog;
+pub mod syslog;
 
 #[cfg(test)]
 mod feed;
