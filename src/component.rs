@@ -3,7 +3,10 @@
 
 use crate::channel::Take;
 use crate::config::{Context, Spec};
+use crate::counters::SinkCounters;
+use crate::net::{DatagramProtocol, Endpoint, Protocol};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Delivers events onward. Called by one thread, `sink:<name>`, which owns the transaction: it takes a batch,
@@ -43,8 +46,20 @@ impl std::error::Error for SinkError {}
 
 /// What a sink is built with, beside its settings.
 pub struct SinkParts {
-    pub counters: std::sync::Arc<crate::counters::SinkCounters>,
+    pub counters: Arc<SinkCounters>,
 }
 
 pub type BuildSink = fn(&Context, SinkParts) -> Box<dyn Sink>;
 pub type SinkSpec = Spec<BuildSink>;
+
+/// What a source gives the event loop to serve.
+pub enum Source {
+    /// Connections accepted at an endpoint.
+    Stream { endpoint: Endpoint, protocol: Arc<dyn Protocol> },
+    /// Datagrams received at an endpoint.
+    Datagram { endpoint: Endpoint, protocol: Box<dyn DatagramProtocol> },
+}
+
+/// Makes a source from checked settings. Called again for every try to start it.
+pub type BuildSource = fn(&Context) -> Source;
+pub type SourceSpec = Spec<BuildSource>;

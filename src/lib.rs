@@ -15,6 +15,7 @@
 //! and runs the graph, `monitor` shows the `counters`, `cli` is the command line.
 
 pub mod channel;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod component;

@@ -5,6 +5,16 @@
 //! got. What is left over is offered again, in front of the next bytes. After [`Then::Fail`] a decoder is
 //! not called again.
 
+pub mod charset;
+mod civil;
+pub mod dateformat;
+pub mod http;
+pub mod line;
+pub mod syslog;
+
+#[cfg(test)]
+mod feed;
+
 use crate::event::Buffer;
 use std::sync::Arc;
 

@@ -94,7 +94,7 @@ impl Context {
 
     fn declares(&self, name: &str) -> bool {
         self.declared.all_keys().any(|k| match k.ty {
-            Type::Prefix => name.starts_with(k.name),
+            Type::Prefix | Type::ChannelsBelow => name.starts_with(k.name),
             Type::Component(_) => {
                 name == k.name || name.strip_prefix(k.name).is_some_and(|r| r.starts_with('.'))
             }
@@ -109,7 +109,7 @@ impl Context {
         catalog: &dyn Catalog,
         problems: &mut Problems,
     ) {
-        if key.ty == Type::Prefix {
+        if matches!(key.ty, Type::Prefix | Type::ChannelsBelow) {
             let map = properties
                 .iter()
                 .filter_map(|p| Some((p.name.strip_prefix(key.name)?.to_owned(), p.value.clone())))
@@ -132,7 +132,7 @@ impl Context {
         };
         let parsed = match key.ty {
             Type::Component(kind) => {
-                self.component_of(kind, key, text, &place, properties, catalog, problems).map(Some)
+                self.component_of(kind, key, text, &place, properties, catalog, problems)
             }
             _ => parse_value(key.ty, text).map(Some),
         };
@@ -162,6 +162,7 @@ impl Context {
         }
     }
 
+    /// `None`: the part has errors, which have been reported.
     #[allow(clippy::too_many_arguments)]
     fn component_of(
         &self,
@@ -172,23 +173,22 @@ impl Context {
         properties: &[Property],
         catalog: &dyn Catalog,
         problems: &mut Problems,
-    ) -> Result<Value, String> {
+    ) -> Result<Option<Value>, String> {
         let Some(declared) = catalog.find(kind, type_name) else {
             return Err(unknown_type(kind, type_name, catalog));
         };
         let below = format!("{}.", key.name);
         // A key declared by the owner (`sink.pathManager` beside `sink.pathManager.prefix`) is not the part's.
+        let is_owners = |p: &&Property| self.declared.all_keys().any(|k| k.name == p.name);
         let inner: Vec<Property> = properties
             .iter()
+            .filter(|p| !is_owners(p))
             .filter_map(|p| Some(Property { name: p.name.strip_prefix(&below)?.to_owned(), ..p.clone() }))
             .collect();
         let path = format!("{}.{}", self.path, key.name);
-        let errors = problems.errors();
-        match Context::parse(declared, &path, place, &inner, &[], catalog, problems) {
-            Some(c) => Ok(Value::Component(Box::new(c))),
-            None if problems.errors() > errors => Err(format!("the {} above has errors", kind.word())),
-            None => Err(format!("{} {type_name} cannot be set up", kind.word())),
-        }
+        // Without a context its errors are among the problems already: they make the owner fail too.
+        let inner = Context::parse(declared, &path, place, &inner, &[], catalog, problems);
+        Ok(inner.map(|c| Value::Component(Box::new(c))))
     }
 
     /// The component's own name, such as `r1`.
@@ -331,6 +331,6 @@ fn parse_value(ty: Type, text: &str) -> Result<Value, String> {
         Type::Regex => Regex::new(text)
             .map(Value::Regex)
             .map_err(|e| format!("not a usable regular expression: {}", e.to_string().replace('\n', " "))),
-        Type::Component(_) | Type::Prefix => unreachable!("read by their own code"),
+        Type::Component(_) | Type::Prefix | Type::ChannelsBelow => unreachable!("read by their own code"),
     }
 }

@@ -6,9 +6,21 @@
 
 mod context;
 mod nearest;
+mod options;
+mod plan;
 mod problem;
+pub mod properties;
 mod spec;
+pub mod tree;
+mod wiring;
+
+#[cfg(test)]
+pub mod testing;
 
 pub use context::{unknown_type, Catalog, Context, Property};
+pub use nearest::nearest;
+pub use options::RunOptions;
+pub use plan::{Plan, Planned, PlannedSink, PlannedSource};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use spec::{Bad, Check, Declared, Default, Key, Kind, Spec, Type};
+pub use wiring::{load, resolve};

@@ -23,7 +23,7 @@ pub struct Place {
 pub struct Problem {
     pub severity: Severity,
     pub place: Place,
-    /// The full property name, such as `a1.sources.r1.port`.
+    /// The full property name, such as `a1.sources.r1.port`. Empty: the file as a whole.
     pub key: String,
     /// What is wrong and what is expected.
     pub message: String,
@@ -32,11 +32,14 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.severity == Severity::Warning { "warning: " } else { "" };
+        write!(f, "{}", self.place.file)?;
         if self.place.line > 0 {
-            write!(f, "{}:{}: {}: {word}{}", self.place.file, self.place.line, self.key, self.message)
-        } else {
-            write!(f, "{}: {}: {word}{}", self.place.file, self.key, self.message)
+            write!(f, ":{}", self.place.line)?;
         }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {word}{}", self.message)
     }
 }
 
@@ -56,7 +59,11 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, place: &Place, key: String, message: String) {
-        let p = Problem { severity, place: place.clone(), key, message };
+        self.push(Problem { severity, place: place.clone(), key, message });
+    }
+
+    /// Adds a finding, once.
+    pub fn push(&mut self, p: Problem) {
         if !self.list.contains(&p) {
             self.list.push(p);
         }
@@ -64,6 +71,23 @@ impl Problems {
 
     pub fn errors(&self) -> usize {
         self.list.iter().filter(|p| p.severity == Severity::Error).count()
+    }
+
+    pub fn warnings(&self) -> usize {
+        self.list.len() - self.errors()
+    }
+
+    /// How many there are: `2 errors, 1 warning`.
+    pub fn summary(&self) -> String {
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        format!("{}, {}", count(self.errors(), "error"), count(self.warnings(), "warning"))
+    }
+
+    /// Takes over those findings of another judgement that `keep` says yes to.
+    pub fn absorb(&mut self, other: Problems, keep: impl Fn(&Problem) -> bool) {
+        for p in other.list.into_iter().filter(keep) {
+            self.push(p);
+        }
     }
 
     pub fn is_empty(&self) -> bool {

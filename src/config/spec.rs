@@ -59,6 +59,8 @@ pub enum Type {
     Regex,
     /// The type name or class of a component of this kind, with its own keys under `<key>.` .
     Component(Kind),
+    /// All keys that begin with this key's name, which ends in a dot; their values are like those of `Channels`.
+    ChannelsBelow,
     /// Not one key but all keys that begin with this key's name, which ends in a dot.
     Prefix,
 }

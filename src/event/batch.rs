@@ -21,6 +21,12 @@ impl Span {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// Bytes `from..to` of this span.
+    pub fn part(self, from: usize, to: usize) -> Span {
+        debug_assert!(from <= to && to <= self.len());
+        Span { offset: self.offset + from as u32, len: (to - from) as u32, ..self }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -67,6 +73,11 @@ impl Batch {
 
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// Bytes of bodies and headers, for the limit of a batch. A value many events share may count once.
+    pub fn content_bytes(&self) -> usize {
+        self.own.len() + self.shared_used
     }
 
     /// Makes a buffer's bytes nameable by [`span_of`](Batch::span_of). Returns its segment.

@@ -1,0 +1,236 @@
+//! The command line: commands, exit codes, and what is printed where.
+//!
+//! Commands and options are those of Flume's script, so that a service unit keeps working with another program
+//! name; `check` and `components` are ours. Findings that stop a start go to standard error, the answers that a
+//! command was asked for to standard output. Runs on the main thread; nobody imports this module but `main`
+//! and programs that add components of their own.
+
+mod components;
+mod flags;
+mod logging;
+mod words;
+
+use crate::config::{self, Catalog, Declared, Place, Plan, Problem, Problems, RunOptions, Severity};
+use flags::Flags;
+use std::io::Write;
+
+/// Exit codes; 0 is an orderly end.
+pub const FAILURE: u8 = 1;
+/// The configuration or the options are wrong: starting again will not help.
+pub const CONFIGURATION: u8 = 2;
+/// A second signal, or the deadline, cut the stop short.
+pub const CUT_SHORT: u8 = 3;
+
+/// What the command line works on: the components there are, and the agent.
+pub struct Hooks {
+    pub catalog: &'static dyn Catalog,
+    /// The keys under `<agent>.flumed.`.
+    pub agent_declared: &'static Declared,
+    /// Runs until told to stop; returns the exit code.
+    pub run: fn(Plan, RunOptions) -> u8,
+}
+
+/// Does what `args`, the words behind the program's name, say. Returns the exit code.
+pub fn main(args: Vec<String>, hooks: &Hooks) -> u8 {
+    let (command, rest) = args.split_first().map_or(("", &[][..]), |(c, rest)| (c.as_str(), rest));
+    match command {
+        "agent" => agent(rest, hooks),
+        "node" => {
+            complain("Warning: the command 'node' is deprecated, use 'agent'");
+            agent(rest, hooks)
+        }
+        "check" => check(rest, hooks),
+        "components" => components(rest, hooks),
+        "version" | "--version" => print(&version(), 0),
+        "help" | "--help" | "-h" => print(&usage(), 0),
+        "avro-client" | "tool" => {
+            complain(&format!("Error: the command '{command}' is not available in this version"));
+            FAILURE
+        }
+        _ => {
+            complain(&format!("Error: Unknown or unspecified command '{command}'"));
+            print(&format!("\n{}", usage()), FAILURE)
+        }
+    }
+}
+
+fn agent(args: &[String], hooks: &Hooks) -> u8 {
+    let (name, file, options, notes) = match Flags::parse(args) {
+        Ok(Flags::Run { name, file, options, notes }) => (name, file, options, notes),
+        Ok(Flags::Help) => return print(&usage(), 0),
+        Err(wrong) => return refuse(&wrong),
+    };
+    logging::start(&options.properties);
+    for note in notes {
+        log::info!("{note}");
+    }
+    let mut problems = Problems::default();
+    let plan = load(&file, &name, &options, hooks, &mut problems);
+    let runs = problems.errors() == 0 || options.lenient;
+    if !runs {
+        complain(&report(&problems));
+        return CONFIGURATION;
+    }
+    for p in problems.sorted() {
+        log::warn!("{}", Problem { severity: Severity::Error, ..p.clone() });
+    }
+    match plan {
+        Some(plan) => (hooks.run)(plan, options),
+        None => {
+            complain(&format!("Error: nothing to run, {}", problems.summary()));
+            CONFIGURATION
+        }
+    }
+}
+
+fn check(args: &[String], hooks: &Hooks) -> u8 {
+    let (name, file, options) = match Flags::parse(args) {
+        Ok(Flags::Run { name, file, options, .. }) => (name, file, options),
+        Ok(Flags::Help) => return print(&usage(), 0),
+        Err(wrong) => return refuse(&wrong),
+    };
+    let mut problems = Problems::default();
+    let plan = load(&file, &name, &options, hooks, &mut problems);
+    let is_good = problems.errors() == 0 && plan.is_some();
+    print(&format!("{}\n", report(&problems)), if is_good { 0 } else { CONFIGURATION })
+}
+
+fn load(
+    file: &str,
+    agent: &str,
+    options: &RunOptions,
+    hooks: &Hooks,
+    problems: &mut Problems,
+) -> Option<Plan> {
+    match std::fs::read(file) {
+        Ok(bytes) => {
+            config::load(file, &bytes, agent, options, hooks.catalog, hooks.agent_declared, problems)
+        }
+        Err(e) => {
+            problems.error(&Place { file: file.into(), line: 0 }, "", format!("cannot be read: {e}"));
+            None
+        }
+    }
+}
+
+/// A line for each finding and one that counts them.
+fn report(problems: &Problems) -> String {
+    let mut lines: Vec<String> = problems.sorted().iter().map(|p| p.to_string()).collect();
+    lines.push(problems.summary());
+    lines.join("\n")
+}
+
+fn components(args: &[String], hooks: &Hooks) -> u8 {
+    match components::text(args.first().map(String::as_str), hooks) {
+        Ok(text) => print(&text, 0),
+        Err(wrong) => {
+            complain(&format!("Error: {wrong}"));
+            FAILURE
+        }
+    }
+}
+
+fn refuse(wrong: &[String]) -> u8 {
+    for w in wrong {
+        complain(&format!("Error: {w}"));
+    }
+    complain("Try 'flumed help'.");
+    CONFIGURATION
+}
+
+fn version() -> String {
+    let system = (std::env::consts::ARCH, std::env::consts::OS);
+    [
+        format!("flumed {}", env!("CARGO_PKG_VERSION")),
+        "Stands in for the agent of Apache Flume 1.11".to_owned(),
+        format!("Licensed under {}", env!("CARGO_PKG_LICENSE")),
+        format!("Compiled for {} {}", system.0, system.1),
+        format!("Compiled as a {} build", if cfg!(debug_assertions) { "debug" } else { "release" }),
+    ]
+    .map(|line| line + "\n")
+    .concat()
+}
+
+fn usage() -> String {
+    format!(
+        "\
+Usage: flumed <command> [options]...
+
+commands:
+  agent                     run an agent
+  check                     test an agent's configuration: all findings, exit code 2 when there are errors
+  components [KIND[.TYPE]]  what can be configured, and the keys of one component
+  version                   show version information
+  help                      show this text
+
+options of agent and check:
+{}  -Dname=value           a property; -Dflumed.KEY=value stands over AGENT.flumed.KEY of the file
+  -Xmx<size>             stands for the heap of which channels take their share; other Java options are ignored
+
+exit codes: 0 stopped in order, 1 failure, 2 wrong configuration or options, 3 stop cut short
+",
+        flags::usage()
+    )
+}
+
+/// To standard output; that nobody reads on (`flumed components | head`) is no failure.
+fn print(text: &str, code: u8) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => FAILURE,
+        _ => code,
+    }
+}
+
+/// To standard error; when that fails there is nobody to tell.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::testing::{Known, AGENT};
+
+    /// Runs end with a code that tells what ran.
+    pub const HOOKS: Hooks = Hooks {
+        catalog: &Known,
+        agent_declared: &AGENT,
+        run: |plan, _| 100 + plan.sources.len() as u8 * 10 + plan.sinks.len() as u8,
+    };
+
+    fn code(line: &str) -> u8 {
+        main(line.split_whitespace().map(str::to_owned).collect(), &HOOKS)
+    }
+
+    #[test]
+    fn commands_and_exit_codes() {
+        assert_eq!(["help", "version", "components", "components sink.null"].map(code), [0; 4]);
+        assert_eq!(["", "gizmo", "tool x", "avro-client", "components gizmo"].map(code), [FAILURE; 5]);
+        assert_eq!(["agent", "check -n a", "agent -n a -f /nowhere/x.conf"].map(code), [CONFIGURATION; 3]);
+        assert_eq!(code("agent --help"), 0);
+        assert_eq!(version().lines().count(), 5);
+        assert!(usage().contains("-n, --name NAME"), "{}", usage());
+        assert!(!usage().contains("zkConn"));
+    }
+
+    #[test]
+    fn errors_stop_a_start_unless_lenient() {
+        let file = std::env::temp_dir().join(format!("flumed-cli-{}.conf", std::process::id()));
+        let good = "a.sources = r\na.channels = c\na.sinks = k1 k2\na.sources.r.type = seq\na.sources.r.channels = c\n\
+                    a.channels.c.type = memory\na.sinks.k1.type = null\na.sinks.k1.channel = c\n\
+                    a.sinks.k2.type = null\na.sinks.k2.channel = ";
+        let with = |channel: &str, command: &str| {
+            std::fs::write(&file, format!("{good}{channel}\n")).unwrap();
+            code(&format!("{command} -f {}", file.display()))
+        };
+        assert_eq!(with("c", "agent -n a"), 112);
+        assert_eq!(with("c", "node -name a -Dflumed.stop.dedline=1"), 112);
+        assert_eq!(with("c", "check -n a"), 0);
+        assert_eq!(with("d", "check -n a --lenient"), CONFIGURATION);
+        assert_eq!(with("d", "agent -n a"), CONFIGURATION);
+        assert_eq!(with("d", "agent -n a --lenient"), 111);
+        assert_eq!(with("c", "agent -n b --lenient"), CONFIGURATION);
+        std::fs::remove_file(&file).unwrap();
+    }
+}

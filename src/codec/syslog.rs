@@ -1,0 +1,401 @@
+//! Syslog, as the syslogtcp and syslogudp sources take it (reference, wire.md 3.1, 3.2, 3.4).
+//!
+//! ```text
+//!   stream  = *line              datagram = [ line ] [ LF anything ]
+//!   line    = [ text ] [ CR ] LF               empty lines vanish
+//!   text    = "<" 1*3DIGIT ">" message         anything else is Invalid: its body is the whole text
+//!   message = RFC 5424 or RFC 3164, see `parts`; if neither, an event without host and timestamp
+//! ```
+//!
+//! No octet counting (RFC 6587): Flume has none. A text that reaches `event_size` bytes is cut there and
+//! marked Incomplete; what follows is taken as a new line. Where we differ from Flume on purpose: the CR of
+//! CRLF senders is not part of the text; a newline ends a line even within `<pri`; nothing is carried over
+//! from one event to the next; an unterminated tail is delivered; bytes that are not UTF-8 pass through.
+//! Bodies and header values are spans of the read buffer. Texts that repeat (facility, severity, the
+//! timestamp) are stored once per call, because a span belongs to one batch.
+
+mod own;
+mod parts;
+mod stamp;
+
+pub use own::OwnFormat;
+
+use super::{BatchLimits, Chunk, Decoded, Then};
+use crate::event::{Batch, Body, Key, Span};
+use jiff::tz::TimeZone;
+use memchr::memchr;
+use parts::{Part, Parts};
+use stamp::Stamps;
+use std::sync::Arc;
+
+/// The least `event_size`: the longest `<pri>` must fit.
+pub const MIN_EVENT_SIZE: usize = 10;
+
+/// Room in a batch's byte limit for the header values a decoder writes itself.
+const HEADER_BYTES: usize = 32;
+
+/// Which fields of the original line stay in the body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeepFields {
+    None,
+    All,
+    Some { priority: bool, version: bool, timestamp: bool, hostname: bool },
+}
+
+impl KeepFields {
+    /// Reads `keepFields`. Names count wherever they occur in the text, as in Flume.
+    pub fn parse(text: &str) -> KeepFields {
+        let text = text.trim().to_ascii_lowercase();
+        match text.as_str() {
+            "none" | "false" => KeepFields::None,
+            "all" | "true" => KeepFields::All,
+            _ => KeepFields::Some {
+                priority: text.contains("priority"),
+                version: text.contains("version"),
+                timestamp: text.contains("timestamp"),
+                hostname: text.contains("hostname"),
+            },
+        }
+    }
+}
+
+/// What all connections of a source share.
+#[derive(Clone)]
+pub struct Settings {
+    /// The most bytes of an event; at least [`MIN_EVENT_SIZE`].
+    pub event_size: usize,
+    pub keep_fields: KeepFields,
+    /// `format.*`: tried before the RFCs.
+    pub format: Option<OwnFormat>,
+    /// For times that name no zone.
+    pub zone: TimeZone,
+}
+
+/// Headers about the peer: address and host name, each under its configured key.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Client {
+    pub ip: Option<(Key, String)>,
+    pub host: Option<(Key, String)>,
+}
+
+pub struct SyslogDecoder {
+    settings: Arc<Settings>,
+    client: Client,
+    /// The client's keys include one of ours; the client's value wins, as in Flume.
+    client_overrides: bool,
+    /// Bytes at the front of the chunk known to hold no newline.
+    seen: usize,
+    stamps: Stamps,
+    stored: Stored,
+    /// Where a body is put together that is no span of the line.
+    scratch: Vec<u8>,
+}
+
+/// How a text ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Newline,
+    /// The end of the stream or datagram.
+    Input,
+    /// `event_size` was reached.
+    Cut,
+}
+
+impl SyslogDecoder {
+    pub fn new(settings: Arc<Settings>, client: Client) -> SyslogDecoder {
+        let stamps = Stamps::new(settings.zone.clone());
+        let mut decoder = SyslogDecoder {
+            settings,
+            client: Client::default(),
+            client_overrides: false,
+            seen: 0,
+            stamps,
+            stored: Stored::default(),
+            scratch: Vec::new(),
+        };
+        decoder.set_client(client);
+        decoder
+    }
+
+    /// Changes whose messages follow: for datagrams.
+    pub fn set_client(&mut self, client: Client) {
+        const OURS: [Key; 7] = [
+            Key::FACILITY,
+            Key::SEVERITY,
+            Key::PRIORITY,
+            Key::VERSION,
+            Key::TIMESTAMP,
+            Key::HOST,
+            Key::SYSLOG_STATUS,
+        ];
+        self.client = client;
+        if let (Some((ip, _)), Some((host, _))) = (&self.client.ip, &self.client.host) {
+            if ip == host {
+                self.client.ip = None;
+            }
+        }
+        self.client_overrides = OURS.iter().any(|k| self.is_client_key(*k));
+    }
+
+    fn is_client_key(&self, key: Key) -> bool {
+        [&self.client.ip, &self.client.host].into_iter().flatten().any(|(k, _)| *k == key)
+    }
+
+    /// Puts the complete lines of the chunk into the batch; `eof` when no more bytes will come.
+    pub fn decode(
+        &mut self,
+        chunk: &Chunk<'_>,
+        eof: bool,
+        now_ms: u64,
+        limits: BatchLimits,
+        batch: &mut Batch,
+    ) -> Decoded {
+        let bytes = chunk.bytes();
+        let size = self.settings.event_size.max(MIN_EVENT_SIZE);
+        self.stored = Stored::default();
+        let mut segment = None;
+        let mut at = 0;
+        loop {
+            let window = &bytes[at..bytes.len().min(at + size)];
+            let seen = self.seen.min(window.len());
+            let (len, end) = match memchr(b'\n', &window[seen..]) {
+                Some(i) => (seen + i, End::Newline),
+                None if window.len() == size => (size, End::Cut),
+                None if eof && !window.is_empty() => (window.len(), End::Input),
+                None => {
+                    self.seen = window.len();
+                    return Decoded { used: at, then: Then::NeedMore };
+                }
+            };
+            let text = text(&window[..len], end);
+            if !text.is_empty() {
+                if is_full(batch, limits, text.len()) {
+                    self.seen = 0;
+                    return Decoded { used: at, then: Then::Full };
+                }
+                let segment = *segment.get_or_insert_with(|| batch.attach(chunk.buffer));
+                let from = chunk.from + at;
+                let span = batch.span_of(segment, from, from + text.len());
+                self.event(text, span, end, now_ms, batch);
+            }
+            at += len + usize::from(end == End::Newline);
+            self.seen = 0;
+        }
+    }
+
+    /// Puts the first line of a datagram into the batch. `Err`: there is none, or it is a lone `<`.
+    pub fn datagram(&mut self, bytes: &[u8], now_ms: u64, batch: &mut Batch) -> Result<(), ()> {
+        self.stored = Stored::default();
+        let start = bytes.iter().position(|b| *b != b'\n').ok_or(())?;
+        let line = &bytes[start..];
+        let size = self.settings.event_size.max(MIN_EVENT_SIZE);
+        let (len, end) = match memchr(b'\n', line) {
+            Some(i) if i < size => (i, End::Newline),
+            _ if line.len() >= size => (size, End::Cut),
+            _ => (line.len(), End::Input),
+        };
+        let text = text(&line[..len], end);
+        if text.is_empty() || (text == b"<" && end == End::Input) {
+            return Err(());
+        }
+        let span = batch.store(text);
+        self.event(text, span, end, now_ms, batch);
+        Ok(())
+    }
+
+    fn event(&mut self, text: &[u8], span: Span, end: End, now_ms: u64, batch: &mut Batch) {
+        let priority = priority(text, end);
+        let parts = match priority {
+            Some(Priority { message_from: Some(from), .. }) => self.parts(text, from, now_ms),
+            _ => None,
+        };
+        match (&parts, self.settings.keep_fields) {
+            (Some(p), KeepFields::None) if p.body_from < p.body_to => {
+                batch.push(Body::At(span.part(p.body_from, p.body_to)));
+            }
+            (Some(p), KeepFields::Some { .. }) => {
+                self.compose(text, p);
+                let body = if self.scratch.is_empty() { Body::At(span) } else { Body::Copy(&self.scratch) };
+                batch.push(body);
+            }
+            _ => batch.push(Body::At(span)),
+        }
+        let value = priority.as_ref().map_or(0, |p| p.value);
+        let facility = self.stored.number(batch, value / 8, Slot::Facility);
+        self.put(batch, Key::FACILITY, facility);
+        let severity = self.stored.number(batch, value % 8, Slot::Severity);
+        self.put(batch, Key::SEVERITY, severity);
+        if let Some(p) = parts {
+            self.put_part(batch, Key::PRIORITY, span, p.priority);
+            self.put_part(batch, Key::VERSION, span, p.version);
+            if let Some(ms) = p.epoch_ms {
+                let time = self.stored.time(batch, ms);
+                self.put(batch, Key::TIMESTAMP, time);
+            }
+            self.put_part(batch, Key::HOST, span, p.host);
+        }
+        if self.client.ip.is_some() || self.client.host.is_some() {
+            self.put_client(batch);
+        }
+        let status: &[u8] = match (priority, end) {
+            (None, _) => b"Invalid",
+            (Some(_), End::Cut) => b"Incomplete",
+            _ => return,
+        };
+        let status = batch.store(status);
+        self.put(batch, Key::SYSLOG_STATUS, status);
+    }
+
+    /// The parts of a text whose message begins at `from`: by the own format, or by the RFCs.
+    fn parts(&mut self, text: &[u8], from: usize, now_ms: u64) -> Option<Parts> {
+        let own = self.settings.format.as_ref().and_then(|f| f.parts(text, &self.settings.zone, now_ms));
+        own.or_else(|| Parts::of(text, from, &mut self.stamps, now_ms))
+    }
+
+    /// Puts kept fields and the message into `scratch`, in Flume's order and with its `null`.
+    fn compose(&mut self, text: &[u8], parts: &Parts) {
+        let KeepFields::Some { priority, version, timestamp, hostname } = self.settings.keep_fields else {
+            return;
+        };
+        let out = &mut self.scratch;
+        out.clear();
+        if priority {
+            out.push(b'<');
+            out.extend_from_slice(parts.priority.of(text));
+            out.push(b'>');
+        }
+        if version && !parts.version.is_empty() {
+            out.extend_from_slice(parts.version.of(text));
+            out.push(b' ');
+        }
+        for (_, part) in
+            [(timestamp, parts.stamp), (hostname, parts.host)].into_iter().filter(|(keep, _)| *keep)
+        {
+            out.extend_from_slice(if part.is_empty() { b"null" } else { part.of(text) });
+            out.push(b' ');
+        }
+        out.extend_from_slice(&text[parts.body_from..parts.body_to]);
+    }
+
+    fn put_client(&mut self, batch: &mut Batch) {
+        let SyslogDecoder { client, stored, .. } = self;
+        for (header, slot) in [&client.ip, &client.host].into_iter().zip(&mut stored.client) {
+            let Some((key, value)) = header else { continue };
+            let span = *slot.get_or_insert_with(|| batch.store(value.as_bytes()));
+            batch.push_header(*key, span);
+        }
+    }
+
+    #[inline]
+    fn put_part(&self, batch: &mut Batch, key: Key, line: Span, part: Part) {
+        if !part.is_empty() {
+            self.put(batch, key, line.part(part.from as usize, part.to as usize));
+        }
+    }
+
+    #[inline]
+    fn put(&self, batch: &mut Batch, key: Key, value: Span) {
+        if self.client_overrides && self.is_client_key(key) {
+            return;
+        }
+        batch.push_header(key, value);
+    }
+}
+
+/// A line without the CR of a CRLF. Where the line was cut, a CR may be followed by more than a newline.
+fn text(line: &[u8], end: End) -> &[u8] {
+    match line {
+        [text @ .., b'\r'] if end != End::Cut => text,
+        _ => line,
+    }
+}
+
+fn is_full(batch: &Batch, limits: BatchLimits, text: usize) -> bool {
+    let need = text + HEADER_BYTES;
+    batch.len() >= limits.events || (!batch.is_empty() && batch.content_bytes() + need > limits.bytes)
+}
+
+struct Priority {
+    value: u32,
+    /// Where the message begins; `None` when input ended within `<pri`, which Flume does not call Invalid.
+    message_from: Option<usize>,
+}
+
+/// The priority at the front of a text; `None`: Invalid.
+#[inline]
+fn priority(text: &[u8], end: End) -> Option<Priority> {
+    let (b'<', rest) = text.split_first()? else { return None };
+    let mut value = 0;
+    for (i, b) in rest.iter().take(4).enumerate() {
+        match b {
+            b'>' if i > 0 => return Some(Priority { value, message_from: Some(i + 2) }),
+            b'0'..=b'9' if i < 3 => value = value * 10 + u32::from(b - b'0'),
+            _ => return None,
+        }
+    }
+    (end == End::Input && !rest.is_empty()).then_some(Priority { value, message_from: None })
+}
+
+/// Header values that are in the batch of this call already.
+#[derive(Default)]
+struct Stored {
+    numbers: [Option<(u32, Span)>; 2],
+    time: Option<(i64, Span)>,
+    client: [Option<Span>; 2],
+}
+
+#[derive(Clone, Copy)]
+enum Slot {
+    Facility,
+    Severity,
+}
+
+impl Stored {
+    /// The decimal text of a number below 1000.
+    #[inline]
+    fn number(&mut self, batch: &mut Batch, value: u32, slot: Slot) -> Span {
+        let kept = &mut self.numbers[slot as usize];
+        match *kept {
+            Some((v, span)) if v == value => span,
+            _ => {
+                let span = store_decimal(batch, value.into());
+                *kept = Some((value, span));
+                span
+            }
+        }
+    }
+
+    #[inline]
+    fn time(&mut self, batch: &mut Batch, epoch_ms: i64) -> Span {
+        match self.time {
+            Some((ms, span)) if ms == epoch_ms => span,
+            _ => {
+                let span = store_decimal(batch, epoch_ms);
+                self.time = Some((epoch_ms, span));
+                span
+            }
+        }
+    }
+}
+
+fn store_decimal(batch: &mut Batch, value: i64) -> Span {
+    let mut room = [0; 20];
+    let mut from = room.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        from -= 1;
+        room[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        from -= 1;
+        room[from] = b'-';
+    }
+    batch.store(&room[from..])
+}
+
+#[cfg(test)]
+mod tests;

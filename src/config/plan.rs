@@ -1,0 +1,42 @@
+//! The outcome of a configuration: what to build, in checked settings, with every reference resolved.
+//!
+//! `wiring` makes it, the agent builds from it. Plain data; no component appears here that has an error, and
+//! no name that does not lead to another part of the same plan.
+
+use super::context::Context;
+use super::spec::Declared;
+
+/// Everything the agent builds and runs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub agent: String,
+    /// The agent's own keys, `<agent>.flumed.*`.
+    pub settings: Context,
+    pub channels: Vec<Planned>,
+    pub sources: Vec<PlannedSource>,
+    pub sinks: Vec<PlannedSink>,
+}
+
+/// One component: what it is and how it is set.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub name: String,
+    pub declared: &'static Declared,
+    pub context: Context,
+}
+
+#[derive(Clone, Debug)]
+pub struct PlannedSource {
+    pub planned: Planned,
+    /// At least one, each in the plan, none twice, in the order of the file.
+    pub channels: Vec<String>,
+    pub selector: Context,
+    /// In the order they run; a name listed twice is here twice.
+    pub interceptors: Vec<Context>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PlannedSink {
+    pub planned: Planned,
+    pub channel: String,
+}

@@ -1,0 +1,95 @@
+//! A small catalog for unit tests: a few components of each kind, none of which can be built.
+
+use super::*;
+
+const fn d(
+    kind: Kind,
+    name: &'static str,
+    class: &'static str,
+    help: &'static str,
+    keys: &'static [&'static [Key]],
+    batch_key: Option<&'static str>,
+) -> Declared {
+    Declared { kind, name, class, help, keys, batch_key, check: None }
+}
+
+const CAPACITIES: &[Key] = &[
+    Key::new("capacity", Type::Int(1, i64::MAX), Default::Is("100"), "events the channel holds").or_default(),
+    Key::new("transactionCapacity", Type::Int(1, i64::MAX), Default::Is("100"), "events of one transaction")
+        .or_default(),
+];
+const BATCH: &[Key] =
+    &[Key::new("batchSize", Type::Int(1, i64::MAX), Default::Is("100"), "events of one transaction")];
+const NET: &[Key] = &[
+    Key::new("bind", Type::Text, Default::Required, "address to listen on"),
+    Key::new("port", Type::Port, Default::Required, "port to listen on"),
+    Key::new("max-line-length", Type::Int(1, 1 << 30), Default::Is("512"), "longest line, in bytes"),
+    Key::new("ack-every-event", Type::Bool, Default::Is("true"), "answer each line with OK"),
+];
+const SERIALIZERS: &[Key] =
+    &[Key::new("serializer", Type::Component(Kind::Serializer), Default::Is("text"), "form of the file")];
+const MULTIPLEXING: &[Key] = &[
+    Key::new("header", Type::Text, Default::Is("flume.selector.header"), "header looked at"),
+    Key::new("mapping.", Type::ChannelsBelow, Default::None, "channels of a value"),
+    Key::new("optional.", Type::ChannelsBelow, Default::None, "optional channels of a value"),
+    Key::new("default", Type::Channels, Default::None, "channels of other values"),
+];
+
+static ALL: &[Declared] = &[
+    d(Kind::Source, "netcat", "org.apache.flume.source.NetcatSource", "lines over TCP", &[NET], None),
+    d(Kind::Source, "seq", "", "a counter", &[BATCH], Some("batchSize")),
+    d(Kind::Channel, "memory", "", "a queue in memory", &[CAPACITIES], None),
+    d(Kind::Sink, "logger", "", "events to the log", &[], None),
+    d(Kind::Sink, "null", "", "drops events", &[BATCH], Some("batchSize")),
+    d(Kind::Sink, "file_roll", "", "events to files", &[BATCH, SERIALIZERS], Some("batchSize")),
+    d(
+        Kind::Serializer,
+        "text",
+        "",
+        "bodies as lines",
+        &[&[Key::new("limit", Type::Int(0, 9), Default::Is("0"), "a number")]],
+        None,
+    ),
+    d(
+        Kind::Selector,
+        "replicating",
+        "",
+        "to all channels",
+        &[&[Key::new("optional", Type::Channels, Default::None, "channels that may fail")]],
+        None,
+    ),
+    d(Kind::Selector, "multiplexing", "", "by a header", &[MULTIPLEXING], None),
+    d(
+        Kind::Interceptor,
+        "static",
+        "",
+        "sets a header",
+        &[&[Key::new("key", Type::Text, Default::Is("key"), "the header")]],
+        None,
+    ),
+];
+
+pub static AGENT: Declared = d(
+    Kind::Agent,
+    "agent",
+    "",
+    "the agent itself",
+    &[&[Key::new("stop.deadline", Type::Seconds(0, 3600), Default::Is("10"), "longest stop")]],
+    None,
+);
+
+pub struct Known;
+
+impl Catalog for Known {
+    fn find(&self, kind: Kind, type_name: &str) -> Option<&'static Declared> {
+        ALL.iter().find(|d| d.kind == kind && d.is_named(type_name))
+    }
+
+    fn all(&self, kind: Kind) -> Vec<&'static Declared> {
+        ALL.iter().filter(|d| d.kind == kind).collect()
+    }
+
+    fn unsupported(&self, kind: Kind, type_name: &str) -> Option<String> {
+        (kind == Kind::Sink && type_name == "hbase").then(|| "hbase is not supported: use http".to_owned())
+    }
+}

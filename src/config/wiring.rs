@@ -1,0 +1,119 @@
+//! What refers to what: from the sorted file to a plan in which every name leads somewhere.
+//!
+//! Decides severity. An error is what Flume drops a component for or dies of, in the agent that runs; all else
+//! warns. One mistake makes one finding: what only follows from it (a sink on a channel that has an error) goes
+//! without a word, but is not in the plan either. `judge` looks at single components, `flow` at sources and
+//! sinks. Called by the thread that starts or reloads the agent; no locks.
+
+mod flow;
+mod judge;
+#[cfg(test)]
+mod tests;
+
+use super::context::{Catalog, Context};
+use super::nearest::nearest;
+use super::options::RunOptions;
+use super::plan::{Plan, Planned};
+use super::problem::{Place, Problems};
+use super::properties;
+use super::spec::{Declared, Kind};
+use super::tree::{Agent, Group, Tree};
+use judge::Judge;
+use std::sync::Arc;
+
+/// From the bytes of a file to the plan of one agent. `-Dflumed.<key>` goes over the file's `<agent>.flumed.<key>`.
+pub fn load(
+    file: &str,
+    bytes: &[u8],
+    agent: &str,
+    options: &RunOptions,
+    catalog: &dyn Catalog,
+    agent_declared: &'static Declared,
+    problems: &mut Problems,
+) -> Option<Plan> {
+    let file: Arc<str> = Arc::from(file);
+    let found = properties::parse(&file, bytes, problems);
+    let mut tree = Tree::new(file, found, problems);
+    if let Some(agent) = tree.agent_mut(agent) {
+        let place = Place { file: Arc::from("command line"), line: 0 };
+        for (name, value) in &options.properties {
+            if let Some(key) = name.strip_prefix("flumed.") {
+                agent.set(key, value, place.clone());
+            }
+        }
+    }
+    resolve(&tree, agent, catalog, agent_declared, problems)
+}
+
+/// The plan of the agent named, without the components that have errors; `None` when nothing could run.
+pub fn resolve(
+    tree: &Tree,
+    agent_name: &str,
+    catalog: &dyn Catalog,
+    agent_declared: &'static Declared,
+    problems: &mut Problems,
+) -> Option<Plan> {
+    let Some(agent) = tree.agent(agent_name) else {
+        problems.error(&Place { file: tree.file.clone(), line: 0 }, "", no_such_agent(tree, agent_name));
+        return None;
+    };
+    for other in tree.agents.iter().filter(|a| a.name != agent_name) {
+        summarize(other, catalog, agent_declared, problems);
+    }
+    plan(agent, catalog, agent_declared, problems)
+}
+
+fn no_such_agent(tree: &Tree, name: &str) -> String {
+    let names: Vec<&str> = tree.agents.iter().filter(|a| a.is_defined()).map(|a| a.name.as_str()).collect();
+    if names.is_empty() {
+        return format!("no agent named {name}: the file defines none at all");
+    }
+    let hint = nearest(name, names.iter().copied()).map(|n| format!("; did you mean {n}?"));
+    format!("no agent named {name}; the file has {}{}", names.join(", "), hint.unwrap_or_default())
+}
+
+/// One line about an agent that does not run here.
+fn summarize(
+    other: &Agent,
+    catalog: &dyn Catalog,
+    agent_declared: &'static Declared,
+    problems: &mut Problems,
+) {
+    let mut own = Problems::default();
+    plan(other, catalog, agent_declared, &mut own);
+    if !other.is_defined() {
+        let what =
+            "does not look like an agent: ignored, none of its properties names channels, sources or sinks";
+        problems.warning(&other.place, &other.name, what);
+    } else if !own.is_empty() {
+        let what = format!("this agent, which is not the one to run, has {}", own.summary());
+        problems.warning(&other.place, &other.name, what);
+    }
+}
+
+fn plan(
+    agent: &Agent,
+    catalog: &dyn Catalog,
+    agent_declared: &'static Declared,
+    problems: &mut Problems,
+) -> Option<Plan> {
+    for p in agent.findings.sorted() {
+        problems.push(p.clone());
+    }
+    let mut judge = Judge::new(agent, catalog, problems);
+    let settings = judge.settings(agent_declared);
+    let names = judge.names();
+    let channels: Vec<Planned> = names.channels.iter().flatten().filter_map(|n| judge.channel(n)).collect();
+    let mut flow = flow::Flow::new(&names, &channels);
+    let sources: Vec<_> = names.sources.iter().flatten().filter_map(|n| flow.source(&mut judge, n)).collect();
+    let sinks: Vec<_> = names.sinks.iter().flatten().filter_map(|n| flow.sink(&mut judge, n)).collect();
+    flow.unattached(&mut judge);
+    judge.unlisted(&names);
+
+    let is_used = |c: &Planned| {
+        sources.iter().any(|s| s.channels.contains(&c.name)) || sinks.iter().any(|s| s.channel == c.name)
+    };
+    let channels: Vec<Planned> = channels.into_iter().filter(is_used).collect();
+    let runs = !channels.is_empty();
+    runs.then_some(Plan { agent: agent.name.clone(), settings: settings?, channels, sources, sinks })
+}

@@ -1,0 +1,245 @@
+//! Sources and sinks: the channels they are attached to, and a source's selector and interceptors.
+//!
+//! Judges every part of a component before giving it up, so that all its mistakes come out at once.
+
+use super::judge::{unique, Judge, Names, Part};
+use super::*;
+use crate::config::context::Property;
+use crate::config::plan::{PlannedSink, PlannedSource};
+use crate::config::spec::Type;
+use std::collections::BTreeSet;
+
+/// The keys of a source that are read here; `selector.` and `interceptors.` are taken out before the rest.
+const SOURCE_KEYS: [&str; 4] = ["type", "channels", "interceptors", "selector.type"];
+const SINK_KEYS: [&str; 2] = ["type", "channel"];
+
+pub(super) struct Flow<'a> {
+    /// As listed; `None` when that cannot be known.
+    listed: Option<&'a [String]>,
+    /// Those without errors.
+    good: &'a [Planned],
+    /// Every name some source or sink mentions, whether that one has errors or not.
+    mentioned: BTreeSet<String>,
+}
+
+impl<'a> Flow<'a> {
+    pub fn new(names: &'a Names, good: &'a [Planned]) -> Flow<'a> {
+        Flow { listed: names.channels.as_deref(), good, mentioned: BTreeSet::new() }
+    }
+
+    fn is_good(&self, channel: &str) -> bool {
+        self.good.iter().any(|c| c.name == channel)
+    }
+
+    fn is_listed(&self, channel: &str) -> bool {
+        self.listed.is_none_or(|l| l.iter().any(|n| n == channel))
+    }
+
+    pub fn source(&mut self, judge: &mut Judge, name: &str) -> Option<PlannedSource> {
+        let mut part = judge.part(Group::Sources, name)?;
+        let place = part.get("type").map_or(&part.listed, |p| &p.place).clone();
+        let selector = part.under("selector.", &place);
+        let interceptors = self.interceptors(judge, &part);
+        let named = self.source_channels(judge, &part, &place);
+        let selector = self.selector(judge, &selector, named.as_deref());
+        part.properties.retain(|p| !p.name.starts_with("selector.") && !p.name.starts_with("interceptors."));
+        let planned = judge.component(Kind::Source, &part, &SOURCE_KEYS, None);
+
+        let channels: Vec<String> = named?.into_iter().filter(|c| self.is_good(c)).collect();
+        let planned = planned?;
+        let fits = channels.iter().all(|c| self.batch_fits(judge, &planned, c));
+        let (selector, interceptors) = (selector?, interceptors?);
+        let runs = fits && !channels.is_empty() && !judge.is_unknown_below(&part.path);
+        // A selector that names a channel with errors would send events to nowhere: Flume drops the source.
+        let runs = runs && selected(&selector).iter().all(|(_, c)| channels.contains(c));
+        runs.then_some(PlannedSource { planned, channels, selector: selector.context, interceptors })
+    }
+
+    /// The names a source writes to, without those that no list has; `None`: none, or not known.
+    fn source_channels(&mut self, judge: &mut Judge, part: &Part, place: &Place) -> Option<Vec<String>> {
+        let key = part.full("channels");
+        let Some(p) = part.get("channels") else {
+            let what = "required key is missing: the names of the channels to write to";
+            judge.problems.error(place, key, what);
+            return None;
+        };
+        if judge.is_unknown_key(&key) {
+            return None;
+        }
+        let names = unique(&p.value);
+        self.mentioned.extend(names.iter().cloned());
+        let (known, strange): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| self.is_listed(n));
+        if known.is_empty() {
+            let said: Vec<String> = strange.iter().map(|n| self.no_channel(judge, n)).collect();
+            judge.problems.error(&p.place, key, said.join("; "));
+            return None;
+        }
+        for n in &strange {
+            let what =
+                format!("{}: left out, the source writes to its other channels", self.no_channel(judge, n));
+            judge.problems.warning(&p.place, key.clone(), what);
+        }
+        Some(known)
+    }
+
+    fn no_channel(&self, judge: &Judge, name: &str) -> String {
+        let agent = &judge.agent.name;
+        if judge.agent.part(Group::Channels, name).is_some() {
+            return format!("channel {name} has properties, but {agent}.channels does not list it");
+        }
+        let listed = self.listed.unwrap_or_default();
+        let hint = nearest(name, listed.iter().map(String::as_str)).map(|n| format!(", did you mean {n}?"));
+        format!("no channel {name} in {agent}.channels{}", hint.unwrap_or_default())
+    }
+
+    fn selector(&self, judge: &mut Judge, part: &Part, channels: Option<&[String]>) -> Option<Planned> {
+        let planned = judge.component(Kind::Selector, part, &["type"], Some("replicating"))?;
+        let Some(channels) = channels else { return Some(planned) };
+        let mut is_right = true;
+        for (key, name) in selected(&planned) {
+            if !channels.contains(&name) {
+                let hint = nearest(&name, channels.iter().map(String::as_str));
+                let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                let what = format!("{name} is not a channel of this source{hint}");
+                judge.problems.error(planned.context.place(&key), part.full(&key), what);
+                is_right = false;
+            }
+        }
+        is_right.then_some(planned)
+    }
+
+    fn interceptors(&self, judge: &mut Judge, source: &Part) -> Option<Vec<Context>> {
+        let all = source.under("interceptors.", &source.listed);
+        let list = source.get("interceptors");
+        if judge.is_unknown_key(&source.full("interceptors")) {
+            return None;
+        }
+        let names: Vec<&str> = list.map(|p| p.value.split_whitespace().collect()).unwrap_or_default();
+        let mut made: Vec<Option<Context>> = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            // Listed twice: the same settings twice, judged once.
+            if let Some(first) = names[..i].iter().position(|n| n == name) {
+                made.push(made[first].clone());
+                continue;
+            }
+            let listed = list.map_or(&source.listed, |p| &p.place);
+            let part = Part { name: (*name).to_owned(), ..all.under(&format!("{name}."), listed) };
+            made.push(judge.component(Kind::Interceptor, &part, &["type"], None).map(|p| p.context));
+        }
+        let mut said = BTreeSet::new();
+        for p in &all.properties {
+            let name = p.name.split('.').next().unwrap_or_default();
+            if !names.contains(&name) && said.insert(name) {
+                let what = format!("unused: {} does not list it", all.path);
+                judge.problems.warning(&p.place, all.full(name), what);
+            }
+        }
+        made.into_iter().collect()
+    }
+
+    pub fn sink(&mut self, judge: &mut Judge, name: &str) -> Option<PlannedSink> {
+        let part = judge.part(Group::Sinks, name)?;
+        let planned = judge.component(Kind::Sink, &part, &SINK_KEYS, None);
+        let channel = self.sink_channel(judge, &part);
+        let (planned, channel) = (planned?, channel?);
+        let runs = self.is_good(&channel) && self.batch_fits(judge, &planned, &channel);
+        // Flume never starts the sinks of a group that it cannot have; alone they would undo its purpose.
+        (runs && !is_grouped(judge.agent, name)).then_some(PlannedSink { planned, channel })
+    }
+
+    fn sink_channel(&mut self, judge: &mut Judge, part: &Part) -> Option<String> {
+        let key = part.full("channel");
+        let Some(p) = part.get("channel") else {
+            let place = part.get("type").map_or(&part.listed, |p| &p.place);
+            let what = "required key is missing: the name of the channel to read from";
+            judge.problems.error(place, key, what);
+            return None;
+        };
+        if judge.is_unknown_key(&key) {
+            return None;
+        }
+        let names = unique(&p.value);
+        self.mentioned.extend(names.iter().cloned());
+        let [name] = names.as_slice() else {
+            let what = format!("a sink reads from exactly one channel, not from {}", names.len());
+            judge.problems.error(&p.place, key, what);
+            return None;
+        };
+        if !self.is_listed(name) {
+            let what = self.no_channel(judge, name);
+            judge.problems.error(&p.place, key, what);
+            return None;
+        }
+        Some(name.clone())
+    }
+
+    /// Whether one transaction of the channel holds a whole batch; an error is reported if not.
+    fn batch_fits(&self, judge: &mut Judge, owner: &Planned, channel: &str) -> bool {
+        let Some(key) = owner.declared.batch_key else { return true };
+        let Some(channel) = self.good.iter().find(|c| c.name == channel) else { return true };
+        if !channel.declared.all_keys().any(|k| k.name == CAPACITY && matches!(k.ty, Type::Int(..))) {
+            return true;
+        }
+        let (Some(batch), Some(room)) = (owner.context.int(key), channel.context.int(CAPACITY)) else {
+            return true;
+        };
+        if batch <= room {
+            return true;
+        }
+        let what = format!(
+            "{batch}{} is more than {} = {room}{}",
+            written(&owner.context, key),
+            channel.context.full(CAPACITY),
+            written(&channel.context, CAPACITY),
+        );
+        judge.problems.error(owner.context.place(key), owner.context.full(key), what);
+        false
+    }
+
+    /// Channels that nobody mentions are not built, as in Flume.
+    pub fn unattached(&self, judge: &mut Judge) {
+        for c in self.good.iter().filter(|c| !self.mentioned.contains(&c.name)) {
+            let path = format!("{}.channels.{}", judge.agent.name, c.name);
+            judge.problems.warning(c.context.place("type"), path, "no source or sink uses it: left out");
+        }
+    }
+}
+
+const CAPACITY: &str = "transactionCapacity";
+
+/// Where a value comes from.
+fn written(c: &Context, key: &str) -> String {
+    match c.is_given(key) {
+        true => format!(" (line {})", c.place(key).line),
+        false => " (the default)".to_owned(),
+    }
+}
+
+/// The channels a selector's keys name, each with its key.
+fn selected(selector: &Planned) -> Vec<(String, String)> {
+    let c = &selector.context;
+    let mut all = Vec::new();
+    for key in selector.declared.all_keys() {
+        match key.ty {
+            Type::Channels => all.extend(c.list(key.name).iter().map(|n| (key.name.to_owned(), n.clone()))),
+            Type::ChannelsBelow => {
+                for (value, names) in c.map(key.name) {
+                    let full = format!("{}{value}", key.name);
+                    all.extend(names.split_whitespace().map(|n| (full.clone(), n.to_owned())));
+                }
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+fn is_grouped(agent: &Agent, sink: &str) -> bool {
+    let Some(groups) = agent.list(Group::SinkGroups) else { return false };
+    let members = |p: &Property| p.name == "sinks" && p.value.split_whitespace().any(|s| s == sink);
+    groups
+        .value
+        .split_whitespace()
+        .filter_map(|g| agent.part(Group::SinkGroups, g))
+        .any(|g| g.iter().any(members))
+}

@@ -1,0 +1,58 @@
+//! Every component type, by the names users write. The only module that knows all kinds.
+
+use crate::channel::{self, ChannelSpec};
+use crate::component::{SinkSpec, SourceSpec};
+use crate::config::{Catalog, Declared, Kind};
+use crate::interceptor::{self, InterceptorSpec};
+use crate::selector::{self, SelectorSpec};
+use crate::{serializer, sink, source, unsupported};
+
+struct All;
+
+/// The components there are.
+pub fn catalog() -> &'static dyn Catalog {
+    &All
+}
+
+impl Catalog for All {
+    fn find(&self, kind: Kind, type_name: &str) -> Option<&'static Declared> {
+        self.all(kind).into_iter().find(|d| d.is_named(type_name))
+    }
+
+    fn all(&self, kind: Kind) -> Vec<&'static Declared> {
+        match kind {
+            Kind::Source => source::ALL.iter().map(|s| &s.declared).collect(),
+            Kind::Channel => channel::ALL.iter().map(|s| &s.declared).collect(),
+            Kind::Sink => sink::ALL.iter().map(|s| &s.declared).collect(),
+            Kind::Interceptor => interceptor::ALL.iter().map(|s| &s.declared).collect(),
+            Kind::Selector => selector::ALL.iter().map(|s| &s.declared).collect(),
+            Kind::Serializer => serializer::ALL.iter().map(|s| &s.declared).collect(),
+            Kind::PathManager => sink::PATH_MANAGERS.iter().map(|s| &s.declared).collect(),
+            Kind::Agent => Vec::new(),
+        }
+    }
+
+    fn unsupported(&self, kind: Kind, type_name: &str) -> Option<String> {
+        unsupported::component(kind, type_name)
+    }
+}
+
+pub fn source(d: &Declared) -> Option<&'static SourceSpec> {
+    source::ALL.iter().copied().find(|s| s.declared.name == d.name)
+}
+
+pub fn channel(d: &Declared) -> Option<&'static ChannelSpec> {
+    channel::ALL.iter().copied().find(|s| s.declared.name == d.name)
+}
+
+pub fn sink(d: &Declared) -> Option<&'static SinkSpec> {
+    sink::ALL.iter().copied().find(|s| s.declared.name == d.name)
+}
+
+pub fn selector(d: &Declared) -> Option<&'static SelectorSpec> {
+    selector::ALL.iter().copied().find(|s| s.declared.name == d.name)
+}
+
+pub fn interceptor(d: &Declared) -> Option<&'static InterceptorSpec> {
+    interceptor::ALL.iter().copied().find(|s| s.declared.name == d.name)
+}
