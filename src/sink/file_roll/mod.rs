@@ -257,6 +257,17 @@ fn failure(verb: &str, path: &Path, e: &io::Error) -> SinkError {
     SinkError(format!("cannot {verb} {}: {e}", path.display()))
 }
 
+/// After a panic a new sink takes this one's place and delivers the batch again: what is there of it goes.
+impl Drop for FileRoll {
+    fn drop(&mut self) {
+        if let Some(open) = &mut self.open {
+            if let Err(e) = open.file.cut_back(self.disk.as_mut()) {
+                log::error!("{}: {}", self.name, failure("cut back", open.file.path(), &e));
+            }
+        }
+    }
+}
+
 impl Sink for FileRoll {
     fn start(&mut self) -> Result<(), SinkError> {
         let why = match std::fs::metadata(&self.directory) {

@@ -1,4 +1,6 @@
 use super::*;
+use crate::event::EventRef;
+use crate::serializer::Output;
 use crate::sink::testing::{context, problems, TempDir, TestChannel};
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -364,6 +366,29 @@ fn a_file_emptied_by_others_is_not_filled_with_zeros() {
     r.disk.plan().room = Some(1);
     r.send(&["b"]).unwrap_err();
     assert_eq!(r.files()[0].1, "b", "longer than nothing, shorter than what was committed");
+}
+
+/// Puts a good deal of a batch, then panics.
+struct Panics;
+
+impl Serializer for Panics {
+    fn write(&mut self, _: EventRef<'_>, out: &mut dyn Output) {
+        out.put(&[b'x'; 50_000]);
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_batch_that_a_panic_broke_off_is_cut_off() {
+    let mut r = Rig::new(false, &[]);
+    r.send(&["a"]).unwrap();
+    r.sink.serializer = Box::new(Panics);
+    let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| r.send(&["b"])));
+    assert!(broken.is_err());
+    assert_eq!(r.files()[0].1.len(), 50_002);
+    let Rig { dir, sink, .. } = r;
+    drop(sink);
+    assert_eq!(dir.files(), pairs(&[("f-1", "a\n")]));
 }
 
 /// Ten batches over some rolls and a restart, each tried until it goes through.
