@@ -31,6 +31,9 @@ use std::sync::Arc;
 /// The least `event_size`: the longest `<pri>` must fit.
 pub const MIN_EVENT_SIZE: usize = 10;
 
+/// The most events a batch gets room for when its first line is seen.
+const RESERVED: usize = 512;
+
 /// Room in a batch's byte limit for the header values a decoder writes itself.
 const HEADER_BYTES: usize = 32;
 
@@ -173,7 +176,11 @@ impl SyslogDecoder {
                     self.seen = 0;
                     return Decoded { used: at, then: Then::Full };
                 }
-                let segment = *segment.get_or_insert_with(|| batch.attach(chunk.buffer));
+                let segment = *segment.get_or_insert_with(|| {
+                    let events = (bytes.len() - at).div_ceil(len + 1).min(limits.events).min(RESERVED);
+                    batch.reserve(events, events * 6);
+                    batch.attach(chunk.buffer)
+                });
                 let from = chunk.from + at;
                 let span = batch.span_of(segment, from, from + text.len());
                 self.event(text, span, end, now_ms, batch);

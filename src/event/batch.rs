@@ -75,6 +75,12 @@ impl Batch {
         self.records.is_empty()
     }
 
+    /// Makes room for this many more events and headers, so that a decoder's batch grows once.
+    pub fn reserve(&mut self, events: usize, headers: usize) {
+        self.records.reserve(events);
+        self.headers.reserve(headers);
+    }
+
     /// Bytes of bodies and headers, for the limit of a batch. A value many events share may count once.
     pub fn content_bytes(&self) -> usize {
         self.own.len() + self.shared_used
