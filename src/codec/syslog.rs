@@ -227,30 +227,28 @@ impl SyslogDecoder {
             }
             _ => batch.push(Body::At(span)),
         }
+        let mut headers = Headers::new();
         let value = priority.as_ref().map_or(0, |p| p.value);
-        let facility = self.stored.number(batch, value / 8, Slot::Facility);
-        self.put(batch, Key::FACILITY, facility);
-        let severity = self.stored.number(batch, value % 8, Slot::Severity);
-        self.put(batch, Key::SEVERITY, severity);
+        headers.add(Key::FACILITY, self.stored.number(batch, value / 8, Slot::Facility));
+        headers.add(Key::SEVERITY, self.stored.number(batch, value % 8, Slot::Severity));
         if let Some(p) = parts {
-            self.put_part(batch, Key::PRIORITY, span, p.priority);
-            self.put_part(batch, Key::VERSION, span, p.version);
+            headers.add_part(Key::PRIORITY, span, p.priority);
+            headers.add_part(Key::VERSION, span, p.version);
             if let Some(ms) = p.epoch_ms {
-                let time = self.stored.time(batch, ms);
-                self.put(batch, Key::TIMESTAMP, time);
+                headers.add(Key::TIMESTAMP, self.stored.time(batch, ms));
             }
-            self.put_part(batch, Key::HOST, span, p.host);
+            headers.add_part(Key::HOST, span, p.host);
         }
-        if self.client.ip.is_some() || self.client.host.is_some() {
-            self.put_client(batch);
-        }
+        self.add_client(&mut headers, batch);
         let status: &[u8] = match (priority, end) {
             (None, _) => b"Invalid",
             (Some(_), End::Cut) => b"Incomplete",
-            _ => return,
+            _ => b"",
         };
-        let status = batch.store(status);
-        self.put(batch, Key::SYSLOG_STATUS, status);
+        if !status.is_empty() && !self.is_client_key(Key::SYSLOG_STATUS) {
+            headers.add(Key::SYSLOG_STATUS, batch.store(status));
+        }
+        batch.push_headers(headers.all());
     }
 
     /// The parts of a text whose message begins at `from`: by the own format, or by the RFCs.
@@ -284,28 +282,52 @@ impl SyslogDecoder {
         out.extend_from_slice(&text[parts.body_from..parts.body_to]);
     }
 
-    fn put_client(&mut self, batch: &mut Batch) {
-        let SyslogDecoder { client, stored, .. } = self;
+    fn add_client(&mut self, headers: &mut Headers, batch: &mut Batch) {
+        let SyslogDecoder { client, client_overrides, stored, .. } = self;
         for (header, slot) in [&client.ip, &client.host].into_iter().zip(&mut stored.client) {
             let Some((key, value)) = header else { continue };
             let span = *slot.get_or_insert_with(|| batch.store(value.as_bytes()));
-            batch.push_header(*key, span);
+            if *client_overrides {
+                headers.remove(*key);
+            }
+            headers.add(*key, span);
         }
+    }
+}
+
+/// The headers of one event on their way into the batch: six of ours, two of the client's, the status.
+struct Headers {
+    list: [(Key, Span); 9],
+    len: usize,
+}
+
+impl Headers {
+    fn new() -> Headers {
+        Headers { list: [(Key::FACILITY, Span::default()); 9], len: 0 }
     }
 
     #[inline]
-    fn put_part(&self, batch: &mut Batch, key: Key, line: Span, part: Part) {
+    fn add(&mut self, key: Key, value: Span) {
+        self.list[self.len] = (key, value);
+        self.len += 1;
+    }
+
+    #[inline]
+    fn add_part(&mut self, key: Key, line: Span, part: Part) {
         if !part.is_empty() {
-            self.put(batch, key, line.part(part.from as usize, part.to as usize));
+            self.add(key, line.part(part.from as usize, part.to as usize));
         }
     }
 
-    #[inline]
-    fn put(&self, batch: &mut Batch, key: Key, value: Span) {
-        if self.client_overrides && self.is_client_key(key) {
-            return;
+    fn remove(&mut self, key: Key) {
+        if let Some(at) = self.all().iter().position(|(k, _)| *k == key) {
+            self.list.copy_within(at + 1..self.len, at);
+            self.len -= 1;
         }
-        batch.push_header(key, value);
+    }
+
+    fn all(&self) -> &[(Key, Span)] {
+        &self.list[..self.len]
     }
 }
 
