@@ -14,6 +14,7 @@
 //! Bodies and header values are spans of the read buffer. Texts that repeat (facility, severity, the
 //! timestamp) are stored once per call, because a span belongs to one batch.
 
+mod headers;
 mod own;
 mod parts;
 mod stamp;
@@ -22,9 +23,10 @@ pub use own::OwnFormat;
 
 use super::{BatchLimits, Chunk, Decoded, Then};
 use crate::event::{Batch, Body, Key, Span};
+use headers::{Headers, Slot, Stored};
 use jiff::tz::TimeZone;
 use memchr::memchr;
-use parts::{Part, Parts};
+use parts::Parts;
 use stamp::Stamps;
 use std::sync::Arc;
 
@@ -80,6 +82,10 @@ pub struct Client {
     pub ip: Option<(Key, String)>,
     pub host: Option<(Key, String)>,
 }
+
+/// A datagram without a line, or with a lone `<`: Flume counts it as EventReadFail.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoEvent;
 
 pub struct SyslogDecoder {
     settings: Arc<Settings>,
@@ -190,10 +196,10 @@ impl SyslogDecoder {
         }
     }
 
-    /// Puts the first line of a datagram into the batch. `Err`: there is none, or it is a lone `<`.
-    pub fn datagram(&mut self, bytes: &[u8], now_ms: u64, batch: &mut Batch) -> Result<(), ()> {
+    /// Puts the first line of a datagram into the batch.
+    pub fn datagram(&mut self, bytes: &[u8], now_ms: u64, batch: &mut Batch) -> Result<(), NoEvent> {
         self.stored = Stored::default();
-        let start = bytes.iter().position(|b| *b != b'\n').ok_or(())?;
+        let start = bytes.iter().position(|b| *b != b'\n').ok_or(NoEvent)?;
         let line = &bytes[start..];
         let size = self.settings.event_size.max(MIN_EVENT_SIZE);
         let (len, end) = match memchr(b'\n', line) {
@@ -203,7 +209,7 @@ impl SyslogDecoder {
         };
         let text = text(&line[..len], end);
         if text.is_empty() || (text == b"<" && end == End::Input) {
-            return Err(());
+            return Err(NoEvent);
         }
         let span = batch.store(text);
         self.event(text, span, end, now_ms, batch);
@@ -295,42 +301,6 @@ impl SyslogDecoder {
     }
 }
 
-/// The headers of one event on their way into the batch: six of ours, two of the client's, the status.
-struct Headers {
-    list: [(Key, Span); 9],
-    len: usize,
-}
-
-impl Headers {
-    fn new() -> Headers {
-        Headers { list: [(Key::FACILITY, Span::default()); 9], len: 0 }
-    }
-
-    #[inline]
-    fn add(&mut self, key: Key, value: Span) {
-        self.list[self.len] = (key, value);
-        self.len += 1;
-    }
-
-    #[inline]
-    fn add_part(&mut self, key: Key, line: Span, part: Part) {
-        if !part.is_empty() {
-            self.add(key, line.part(part.from as usize, part.to as usize));
-        }
-    }
-
-    fn remove(&mut self, key: Key) {
-        if let Some(at) = self.all().iter().position(|(k, _)| *k == key) {
-            self.list.copy_within(at + 1..self.len, at);
-            self.len -= 1;
-        }
-    }
-
-    fn all(&self) -> &[(Key, Span)] {
-        &self.list[..self.len]
-    }
-}
-
 /// A line without the CR of a CRLF. Where the line was cut, a CR may be followed by more than a newline.
 fn text(line: &[u8], end: End) -> &[u8] {
     match line {
@@ -363,67 +333,6 @@ fn priority(text: &[u8], end: End) -> Option<Priority> {
         }
     }
     (end == End::Input && !rest.is_empty()).then_some(Priority { value, message_from: None })
-}
-
-/// Header values that are in the batch of this call already.
-#[derive(Default)]
-struct Stored {
-    numbers: [Option<(u32, Span)>; 2],
-    time: Option<(i64, Span)>,
-    client: [Option<Span>; 2],
-}
-
-#[derive(Clone, Copy)]
-enum Slot {
-    Facility,
-    Severity,
-}
-
-impl Stored {
-    /// The decimal text of a number below 1000.
-    #[inline]
-    fn number(&mut self, batch: &mut Batch, value: u32, slot: Slot) -> Span {
-        let kept = &mut self.numbers[slot as usize];
-        match *kept {
-            Some((v, span)) if v == value => span,
-            _ => {
-                let span = store_decimal(batch, value.into());
-                *kept = Some((value, span));
-                span
-            }
-        }
-    }
-
-    #[inline]
-    fn time(&mut self, batch: &mut Batch, epoch_ms: i64) -> Span {
-        match self.time {
-            Some((ms, span)) if ms == epoch_ms => span,
-            _ => {
-                let span = store_decimal(batch, epoch_ms);
-                self.time = Some((epoch_ms, span));
-                span
-            }
-        }
-    }
-}
-
-fn store_decimal(batch: &mut Batch, value: i64) -> Span {
-    let mut room = [0; 20];
-    let mut from = room.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        from -= 1;
-        room[from] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        from -= 1;
-        room[from] = b'-';
-    }
-    batch.store(&room[from..])
 }
 
 #[cfg(test)]
