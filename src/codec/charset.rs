@@ -118,8 +118,10 @@ impl Decoder {
         match &mut self.0 {
             Step::Plain => out.extend_from_slice(bytes),
             Step::Latin1 => {
-                for &b in bytes {
-                    out.extend_from_slice((b as char).encode_utf8(&mut [0; 2]).as_bytes());
+                let mut room = [0; 1024];
+                for piece in bytes.chunks(room.len() / 2) {
+                    let written = encoding_rs::mem::convert_latin1_to_utf8(piece, &mut room);
+                    out.extend_from_slice(&room[..written]);
                 }
             }
             Step::Table(decoder) => decode_by_table(decoder, bytes, last, out),

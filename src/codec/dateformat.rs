@@ -116,7 +116,11 @@ fn literal(pieces: &mut Vec<Piece>, c: char) {
 }
 
 fn is_number(letter: char, width: usize) -> bool {
-    !matches!(letter, 'E' | 'a' | 'z' | 'Z' | 'X') && !(letter == 'M' && width > 2)
+    match letter {
+        'E' | 'a' | 'z' | 'Z' | 'X' => false,
+        'M' => width <= 2,
+        _ => true,
+    }
 }
 
 #[derive(Default)]

@@ -14,6 +14,7 @@
 //! Bodies and header values are spans of the read buffer. Texts that repeat (facility, severity, the
 //! timestamp) are stored once per call, because a span belongs to one batch.
 
+mod headers;
 mod own;
 mod parts;
 mod stamp;
@@ -22,14 +23,18 @@ pub use own::OwnFormat;
 
 use super::{BatchLimits, Chunk, Decoded, Then};
 use crate::event::{Batch, Body, Key, Span};
+use headers::{Headers, Slot, Stored};
 use jiff::tz::TimeZone;
 use memchr::memchr;
-use parts::{Part, Parts};
+use parts::Parts;
 use stamp::Stamps;
 use std::sync::Arc;
 
 /// The least `event_size`: the longest `<pri>` must fit.
 pub const MIN_EVENT_SIZE: usize = 10;
+
+/// The most events a batch gets room for when its first line is seen.
+const RESERVED: usize = 512;
 
 /// Room in a batch's byte limit for the header values a decoder writes itself.
 const HEADER_BYTES: usize = 32;
@@ -77,6 +82,10 @@ pub struct Client {
     pub ip: Option<(Key, String)>,
     pub host: Option<(Key, String)>,
 }
+
+/// A datagram without a line, or with a lone `<`: Flume counts it as EventReadFail.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoEvent;
 
 pub struct SyslogDecoder {
     settings: Arc<Settings>,
@@ -173,7 +182,11 @@ impl SyslogDecoder {
                     self.seen = 0;
                     return Decoded { used: at, then: Then::Full };
                 }
-                let segment = *segment.get_or_insert_with(|| batch.attach(chunk.buffer));
+                let segment = *segment.get_or_insert_with(|| {
+                    let events = (bytes.len() - at).div_ceil(len + 1).min(limits.events).min(RESERVED);
+                    batch.reserve(events, events * 6);
+                    batch.attach(chunk.buffer)
+                });
                 let from = chunk.from + at;
                 let span = batch.span_of(segment, from, from + text.len());
                 self.event(text, span, end, now_ms, batch);
@@ -183,10 +196,10 @@ impl SyslogDecoder {
         }
     }
 
-    /// Puts the first line of a datagram into the batch. `Err`: there is none, or it is a lone `<`.
-    pub fn datagram(&mut self, bytes: &[u8], now_ms: u64, batch: &mut Batch) -> Result<(), ()> {
+    /// Puts the first line of a datagram into the batch.
+    pub fn datagram(&mut self, bytes: &[u8], now_ms: u64, batch: &mut Batch) -> Result<(), NoEvent> {
         self.stored = Stored::default();
-        let start = bytes.iter().position(|b| *b != b'\n').ok_or(())?;
+        let start = bytes.iter().position(|b| *b != b'\n').ok_or(NoEvent)?;
         let line = &bytes[start..];
         let size = self.settings.event_size.max(MIN_EVENT_SIZE);
         let (len, end) = match memchr(b'\n', line) {
@@ -196,7 +209,7 @@ impl SyslogDecoder {
         };
         let text = text(&line[..len], end);
         if text.is_empty() || (text == b"<" && end == End::Input) {
-            return Err(());
+            return Err(NoEvent);
         }
         let span = batch.store(text);
         self.event(text, span, end, now_ms, batch);
@@ -220,30 +233,28 @@ impl SyslogDecoder {
             }
             _ => batch.push(Body::At(span)),
         }
+        let mut headers = Headers::new();
         let value = priority.as_ref().map_or(0, |p| p.value);
-        let facility = self.stored.number(batch, value / 8, Slot::Facility);
-        self.put(batch, Key::FACILITY, facility);
-        let severity = self.stored.number(batch, value % 8, Slot::Severity);
-        self.put(batch, Key::SEVERITY, severity);
+        headers.add(Key::FACILITY, self.stored.number(batch, value / 8, Slot::Facility));
+        headers.add(Key::SEVERITY, self.stored.number(batch, value % 8, Slot::Severity));
         if let Some(p) = parts {
-            self.put_part(batch, Key::PRIORITY, span, p.priority);
-            self.put_part(batch, Key::VERSION, span, p.version);
+            headers.add_part(Key::PRIORITY, span, p.priority);
+            headers.add_part(Key::VERSION, span, p.version);
             if let Some(ms) = p.epoch_ms {
-                let time = self.stored.time(batch, ms);
-                self.put(batch, Key::TIMESTAMP, time);
+                headers.add(Key::TIMESTAMP, self.stored.time(batch, ms));
             }
-            self.put_part(batch, Key::HOST, span, p.host);
+            headers.add_part(Key::HOST, span, p.host);
         }
-        if self.client.ip.is_some() || self.client.host.is_some() {
-            self.put_client(batch);
-        }
+        self.add_client(&mut headers, batch);
         let status: &[u8] = match (priority, end) {
             (None, _) => b"Invalid",
             (Some(_), End::Cut) => b"Incomplete",
-            _ => return,
+            _ => b"",
         };
-        let status = batch.store(status);
-        self.put(batch, Key::SYSLOG_STATUS, status);
+        if !status.is_empty() && !self.is_client_key(Key::SYSLOG_STATUS) {
+            headers.add(Key::SYSLOG_STATUS, batch.store(status));
+        }
+        batch.push_headers(headers.all());
     }
 
     /// The parts of a text whose message begins at `from`: by the own format, or by the RFCs.
@@ -277,28 +288,16 @@ impl SyslogDecoder {
         out.extend_from_slice(&text[parts.body_from..parts.body_to]);
     }
 
-    fn put_client(&mut self, batch: &mut Batch) {
-        let SyslogDecoder { client, stored, .. } = self;
+    fn add_client(&mut self, headers: &mut Headers, batch: &mut Batch) {
+        let SyslogDecoder { client, client_overrides, stored, .. } = self;
         for (header, slot) in [&client.ip, &client.host].into_iter().zip(&mut stored.client) {
             let Some((key, value)) = header else { continue };
             let span = *slot.get_or_insert_with(|| batch.store(value.as_bytes()));
-            batch.push_header(*key, span);
+            if *client_overrides {
+                headers.remove(*key);
+            }
+            headers.add(*key, span);
         }
-    }
-
-    #[inline]
-    fn put_part(&self, batch: &mut Batch, key: Key, line: Span, part: Part) {
-        if !part.is_empty() {
-            self.put(batch, key, line.part(part.from as usize, part.to as usize));
-        }
-    }
-
-    #[inline]
-    fn put(&self, batch: &mut Batch, key: Key, value: Span) {
-        if self.client_overrides && self.is_client_key(key) {
-            return;
-        }
-        batch.push_header(key, value);
     }
 }
 
@@ -334,67 +333,6 @@ fn priority(text: &[u8], end: End) -> Option<Priority> {
         }
     }
     (end == End::Input && !rest.is_empty()).then_some(Priority { value, message_from: None })
-}
-
-/// Header values that are in the batch of this call already.
-#[derive(Default)]
-struct Stored {
-    numbers: [Option<(u32, Span)>; 2],
-    time: Option<(i64, Span)>,
-    client: [Option<Span>; 2],
-}
-
-#[derive(Clone, Copy)]
-enum Slot {
-    Facility,
-    Severity,
-}
-
-impl Stored {
-    /// The decimal text of a number below 1000.
-    #[inline]
-    fn number(&mut self, batch: &mut Batch, value: u32, slot: Slot) -> Span {
-        let kept = &mut self.numbers[slot as usize];
-        match *kept {
-            Some((v, span)) if v == value => span,
-            _ => {
-                let span = store_decimal(batch, value.into());
-                *kept = Some((value, span));
-                span
-            }
-        }
-    }
-
-    #[inline]
-    fn time(&mut self, batch: &mut Batch, epoch_ms: i64) -> Span {
-        match self.time {
-            Some((ms, span)) if ms == epoch_ms => span,
-            _ => {
-                let span = store_decimal(batch, epoch_ms);
-                self.time = Some((epoch_ms, span));
-                span
-            }
-        }
-    }
-}
-
-fn store_decimal(batch: &mut Batch, value: i64) -> Span {
-    let mut room = [0; 20];
-    let mut from = room.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        from -= 1;
-        room[from] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        from -= 1;
-        room[from] = b'-';
-    }
-    batch.store(&room[from..])
 }
 
 #[cfg(test)]

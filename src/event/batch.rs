@@ -75,6 +75,12 @@ impl Batch {
         self.records.is_empty()
     }
 
+    /// Makes room for this many more events and headers, so that a decoder's batch grows once.
+    pub fn reserve(&mut self, events: usize, headers: usize) {
+        self.records.reserve(events);
+        self.headers.reserve(headers);
+    }
+
     /// Bytes of bodies and headers, for the limit of a batch. A value many events share may count once.
     pub fn content_bytes(&self) -> usize {
         self.own.len() + self.shared_used
@@ -124,6 +130,17 @@ impl Batch {
         r.headers += 1;
         r.room = r.headers;
         self.headers.push(Header { key, value });
+    }
+
+    /// [`push_header`](Batch::push_header) for several at once, which costs a decoder less.
+    pub fn push_headers(&mut self, headers: &[(Key, Span)]) {
+        let r = self.records.last_mut().expect("push_headers follows push");
+        debug_assert_eq!(r.first_header as usize + r.headers as usize, self.headers.len());
+        r.headers += headers.len() as u16;
+        r.room = r.headers;
+        self.shared_used +=
+            headers.iter().filter(|(_, s)| s.segment > 0).map(|(_, s)| s.len()).sum::<usize>();
+        self.headers.extend(headers.iter().map(|&(key, value)| Header { key, value }));
     }
 
     fn note(&mut self, s: Span) {

@@ -102,14 +102,24 @@ fn after_blank(text: &[u8], at: usize) -> Option<usize> {
 /// The length of the host at the front of `rest`.
 #[inline]
 fn host(rest: &[u8]) -> Option<usize> {
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let end = rest.iter().position(|&b| !(word(b) || matches!(b, b'.' | b'@' | b'-')));
-    match end {
-        Some(i) if rest[i] == b':' => address(rest),
-        Some(i) if i > 0 && word(rest[0]) => Some(i),
-        _ => None,
+    let end = rest.iter().position(|&b| !IN_HOST[b as usize])?;
+    match (rest[0], rest[end]) {
+        (_, b':') => address(rest),
+        (b'.' | b'@' | b'-', _) => None,
+        _ => (end > 0).then_some(end),
     }
 }
+
+/// Bytes a host name is made of.
+const IN_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        table[b] = (b as u8).is_ascii_alphanumeric() || matches!(b as u8, b'_' | b'.' | b'@' | b'-');
+        b += 1;
+    }
+    table
+};
 
 /// The length of the IPv6 address at the front of `rest`, which may name a zone: `fe80::1%eth0`.
 #[cold]

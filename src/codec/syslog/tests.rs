@@ -406,7 +406,7 @@ fn a_datagram_is_one_event() {
         })
     };
     for nothing in [&b""[..], b"\n", b"<", b"\n\n<", b"\r\n"] {
-        assert_eq!(datagram(nothing), Err(()), "{nothing:?}");
+        assert_eq!(datagram(nothing), Err(NoEvent), "{nothing:?}");
     }
     assert_eq!(datagram(b"<34>x"), Ok(unmatched(b"<34>x")));
     assert_eq!(datagram(b"\n<34>x\r\nmore\n"), Ok(unmatched(b"<34>x")));
