@@ -11,15 +11,9 @@ mod logging;
 mod words;
 
 use crate::config::{self, Catalog, Declared, Place, Plan, Problem, Problems, RunOptions, Severity};
+use crate::lifecycle::{CONFIGURATION, FAILURE};
 use flags::Flags;
 use std::io::Write;
-
-/// Exit codes; 0 is an orderly end.
-pub const FAILURE: u8 = 1;
-/// The configuration or the options are wrong: starting again will not help.
-pub const CONFIGURATION: u8 = 2;
-/// A second signal, or the deadline, cut the stop short.
-pub const CUT_SHORT: u8 = 3;
 
 /// What the command line works on: the components there are, and the agent.
 pub struct Hooks {

@@ -95,6 +95,20 @@ pub enum Value {
     Text(String),
 }
 
+impl std::fmt::Display for Value {
+    /// As Java prints numbers: a ratio never goes without a fraction.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::Counter(n) => write!(f, "{n}"),
+            Value::Gauge(n) => write!(f, "{n}"),
+            Value::Ratio(r) if *r == f64::MAX => f.write_str("1.7976931348623157E308"),
+            Value::Ratio(r) if r.fract() == 0.0 => write!(f, "{r:.1}"),
+            Value::Ratio(r) => write!(f, "{r}"),
+            Value::Text(t) => f.write_str(t),
+        }
+    }
+}
+
 /// All values of one component at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {

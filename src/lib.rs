@@ -14,6 +14,7 @@
 //! `config` turns a properties file into checked settings, `registry` knows every component type, `agent` builds
 //! and runs the graph, `monitor` shows the `counters`, `cli` is the command line.
 
+pub mod agent;
 pub mod channel;
 pub mod cli;
 pub mod clock;
@@ -25,8 +26,12 @@ pub mod deliver;
 pub mod event;
 pub mod interceptor;
 pub mod lifecycle;
+pub mod monitor;
 pub mod net;
+pub mod registry;
 pub mod runner;
 pub mod selector;
 pub mod serializer;
 pub mod sink;
+pub mod source;
+pub mod unsupported;

@@ -1,10 +1,17 @@
-//! Stopping: the flag that worker threads watch, with a wait that it cuts short.
+//! Exit codes, and stopping: the flag that worker threads watch, with a wait that it cuts short.
 //!
 //! Set by the thread that runs the agent, read by workers. One leaf mutex.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+/// Exit code: the process could not run. 0 is an orderly end.
+pub const FAILURE: u8 = 1;
+/// Exit code: the configuration or the options are wrong, starting again will not help.
+pub const CONFIGURATION: u8 = 2;
+/// Exit code: a second signal, or the deadline, cut the stop short.
+pub const CUT_SHORT: u8 = 3;
 
 /// Tells a worker first to finish what is there, then to leave.
 #[derive(Default)]

@@ -70,13 +70,20 @@ impl SinkRunner {
     }
 
     fn serve(&self, sink: &mut dyn Sink, backoff: &mut Backoff) {
+        let mut tick_failed = false;
         while !self.stop.is_halted() {
             let due = match sink.tick(Instant::now()) {
-                Ok(due) => due,
+                Ok(due) => {
+                    if std::mem::take(&mut tick_failed) {
+                        self.counters.health.set_started_again();
+                    }
+                    due
+                }
                 Err(e) => {
+                    tick_failed = true;
                     self.note_failure(&e.0);
                     log::error!("sink {}: {e}", self.name);
-                    None
+                    Some(Instant::now() + backoff.next_pause())
                 }
             };
             let until = due.unwrap_or_else(|| Instant::now() + IDLE);

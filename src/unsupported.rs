@@ -17,13 +17,21 @@ const LATER: &[(Kind, &[&str])] = &[
 /// Types that flumed will not have, and what to use instead.
 const NEVER: &[(Kind, &[&str], &str)] = &[
     (Kind::Source, &["ScribeSource"], "send with Avro, Thrift or HTTP"),
-    (Kind::Source, &["AvroLegacySource", "ThriftLegacySource"], "Flume 0.9 senders can go through a Flume agent"),
+    (
+        Kind::Source,
+        &["AvroLegacySource", "ThriftLegacySource"],
+        "Flume 0.9 senders can go through a Flume agent",
+    ),
     (Kind::Source, &["TwitterSource"], "its API is gone"),
     (Kind::Channel, &["jdbc", "JdbcChannel"], "use a file channel"),
     (Kind::Channel, &["PseudoTxnMemoryChannel"], "use memory"),
     (Kind::Sink, &["irc", "IRCSink"], "use http or file_roll"),
     (Kind::Sink, &["elasticsearch", "ElasticSearchSink"], "Flume itself dropped it; use http"),
-    (Kind::Sink, &["hbase", "asynchbase", "hbase2", "HBaseSink", "AsyncHBaseSink", "HBase2Sink"], "use hdfs or Kafka"),
+    (
+        Kind::Sink,
+        &["hbase", "asynchbase", "hbase2", "HBaseSink", "AsyncHBaseSink", "HBase2Sink"],
+        "use hdfs or Kafka",
+    ),
     (Kind::Sink, &["hive", "HiveSink", "KuduSink", "DatasetSink"], "use hdfs or Kafka"),
     (Kind::Sink, &["morphline_solr", "MorphlineSolrSink"], "morphlines run in a JVM only"),
     (Kind::Interceptor, &["MorphlineInterceptor"], "morphlines run in a JVM only"),
@@ -55,12 +63,15 @@ pub fn component(kind: Kind, type_name: &str) -> Option<String> {
     let is = |name: &&str| {
         alias == Some(*name) || name.eq_ignore_ascii_case(last) || name.eq_ignore_ascii_case(stem)
     };
-    if let Some((.., instead)) = NEVER.iter().find(|(k, names, _)| *k == kind && names.iter().any(|n| is(&n))) {
+    if let Some((.., instead)) = NEVER.iter().find(|(k, names, _)| *k == kind && names.iter().any(&is)) {
         return Some(format!("{} type {type_name} is not supported by flumed: {instead}", kind.word()));
     }
-    let later = LATER.iter().any(|(k, names)| *k == kind && names.iter().any(|n| is(&n)));
+    let later = LATER.iter().any(|(k, names)| *k == kind && names.iter().any(&is));
     if later {
-        return Some(format!("{} type {type_name} is not supported by this version of flumed yet", kind.word()));
+        return Some(format!(
+            "{} type {type_name} is not supported by this version of flumed yet",
+            kind.word()
+        ));
     }
     let own_class = type_name.contains('.') && !type_name.starts_with("org.apache.flume.");
     own_class.then(|| format!("{type_name} is a Java class; flumed runs components written in Rust only"))

@@ -1,27 +1,15 @@
 //! Flume's JSON: one object, a member `<TYPE>.<name>` per component, every value a string.
 
-use crate::counters::{Snapshot, Value};
+use crate::counters::Snapshot;
 use serde_json::{Map, Value as Json};
 
 pub fn render(all: &[Snapshot]) -> String {
     let mut root = Map::new();
     for s in all {
-        let values = s.values.iter().map(|(k, v)| ((*k).to_owned(), Json::String(text(v)))).collect();
+        let values = s.values.iter().map(|(k, v)| ((*k).to_owned(), Json::String(v.to_string()))).collect();
         root.insert(format!("{}.{}", s.kind, s.name), Json::Object(values));
     }
     Json::Object(root).to_string()
-}
-
-fn text(v: &Value) -> String {
-    match v {
-        Value::Counter(n) => n.to_string(),
-        Value::Gauge(n) => n.to_string(),
-        Value::Ratio(r) if *r == f64::MAX => "1.7976931348623157E308".to_owned(),
-        // As Java prints a double: never without a fraction.
-        Value::Ratio(r) if r.fract() == 0.0 => format!("{r:.1}"),
-        Value::Ratio(r) => r.to_string(),
-        Value::Text(t) => t.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -122,6 +122,6 @@ pub trait DatagramProtocol: Send {
     fn wants_peer_name(&self) -> bool {
         false
     }
-    /// Adds the datagram's event to the batch; `Err` when there is none in it.
-    fn decode(&mut self, datagram: &[u8], peer: &Peer, batch: &mut Batch) -> Result<(), ()>;
+    /// Adds the datagram's event to the batch; `false` when there is none in it.
+    fn decode(&mut self, datagram: &[u8], peer: &Peer, batch: &mut Batch) -> bool;
 }

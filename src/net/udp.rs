@@ -54,7 +54,7 @@ impl Datagrams {
                         bytes += n;
                         let name = self.protocol.wants_peer_name().then(|| name_of(names, addr.ip()));
                         let peer = Peer { addr, name };
-                        if self.protocol.decode(&scratch[..n], &peer, &mut batch).is_err() {
+                        if !self.protocol.decode(&scratch[..n], &peer, &mut batch) {
                             self.deliver.counters.event_read_fail.one();
                         }
                     }

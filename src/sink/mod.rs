@@ -12,4 +12,6 @@ mod null;
 mod testing;
 
 /// Every sink type.
+pub use file_roll::PATH_MANAGERS;
+
 pub static ALL: &[&SinkSpec] = &[&file_roll::SPEC, &logger::SPEC, &null::SPEC];

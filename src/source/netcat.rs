@@ -10,7 +10,7 @@ use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::Batch;
-use crate::net::{After, Endpoint, Outcome, Peer, Protocol, Session};
+use crate::net::{After, Outcome, Peer, Protocol, Session};
 use std::sync::Arc;
 
 pub static SPEC: SourceSpec = Spec {
@@ -34,7 +34,12 @@ pub static SPEC: SourceSpec = Spec {
                 Default::Is("true"),
                 "answer each line; otherwise the connection waits when a channel is full",
             ),
-            Key::new("encoding", Type::Text, Default::Is("utf-8"), "charset of lines and answers; bodies are UTF-8"),
+            Key::new(
+                "encoding",
+                Type::Text,
+                Default::Is("utf-8"),
+                "charset of lines and answers; bodies are UTF-8",
+            ),
         ]],
         batch_key: None,
         check: Some(check),
@@ -53,7 +58,8 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
 fn build(ctx: &Context) -> Source {
     let charset = ctx.text("encoding").and_then(Charset::named).expect("check has seen the charset");
     let endpoint = super::endpoint(ctx.text("bind"), ctx);
-    let netcat = Netcat { longest: ctx.size("max-line-length"), answers: ctx.flag("ack-every-event"), charset };
+    let netcat =
+        Netcat { longest: ctx.size("max-line-length"), answers: ctx.flag("ack-every-event"), charset };
     Source::Stream { endpoint, protocol: Arc::new(netcat) }
 }
 

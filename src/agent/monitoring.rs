@@ -1,0 +1,84 @@
+//! Whether and where the metrics are served: keys of the agent, or Flume's system properties.
+
+use super::serving::Served;
+use crate::component::Source;
+use crate::config::{Context, Default, Key, RunOptions, Type};
+use crate::counters::{Registry, SourceCounters};
+use crate::deliver::Deliver;
+use crate::event::Batch;
+use crate::interceptor::Chain;
+use crate::monitor::{Format, Monitor};
+use crate::net::{Endpoint, SourceId};
+use crate::selector::{Part, Selector};
+use std::sync::Arc;
+
+pub const KEYS: &[Key] = &[
+    Key::new(
+        "monitoring.type",
+        Type::Choice(&["http", "prometheus"]),
+        Default::None,
+        "serve metrics as Flume's JSON or as Prometheus text; also -Dflume.monitoring.type",
+    ),
+    Key::new(
+        "monitoring.port",
+        Type::Port,
+        Default::Is("41414"),
+        "port of the metrics; also -Dflume.monitoring.port",
+    ),
+    Key::new(
+        "monitoring.bind",
+        Type::Text,
+        Default::Is("127.0.0.1"),
+        "address of the metrics, * for every one; also -Dflume.monitoring.bind",
+    ),
+];
+
+/// The id of the metrics among the loop's sources.
+const ID: SourceId = SourceId(u32::MAX);
+
+/// Stores nothing: what the endpoint is asked brings no events.
+struct Nowhere;
+
+impl Selector for Nowhere {
+    fn route(&self, _: &Arc<Batch>) -> Vec<Part> {
+        Vec::new()
+    }
+    fn may_require(&self) -> Vec<usize> {
+        Vec::new()
+    }
+}
+
+/// The metrics endpoint, if it is wanted. As in Flume a type that does not exist is no reason not to run.
+pub fn source(settings: &Context, options: &RunOptions, registry: &Arc<Registry>) -> Option<Served> {
+    let given = |key: &str| options.properties.get(&format!("flume.monitoring.{key}")).cloned();
+    let wanted = given("type").or_else(|| settings.text("monitoring.type").map(str::to_owned))?;
+    let format = match wanted.to_ascii_lowercase().as_str() {
+        "http" => Format::Json,
+        "prometheus" => Format::Prometheus,
+        "ganglia" => {
+            log::error!(
+                "flume.monitoring.type: ganglia is not supported, use http or prometheus; no metrics"
+            );
+            return None;
+        }
+        _ => {
+            log::error!("flume.monitoring.type: '{wanted}' is not http or prometheus; no metrics");
+            return None;
+        }
+    };
+    let port = match given("port").map(|p| p.parse::<u16>()) {
+        Some(Err(_)) => {
+            log::error!("flume.monitoring.port is not a port number; no metrics");
+            return None;
+        }
+        Some(Ok(port)) => port,
+        None => settings.size("monitoring.port") as u16,
+    };
+    let host = given("bind").or_else(|| settings.text("monitoring.bind").map(str::to_owned));
+    let endpoint = Endpoint { host, port };
+    let monitor = Arc::new(Monitor { registry: registry.clone(), format });
+    let deliver =
+        Deliver::new(SourceCounters::new("metrics"), Chain::default(), Box::new(Nowhere), Vec::new());
+    let make = Box::new(move || Source::Stream { endpoint: endpoint.clone(), protocol: monitor.clone() });
+    Some(Served::new(ID, "monitor", Arc::new(deliver), make))
+}

@@ -1,0 +1,30 @@
+//! Signals: the first SIGTERM or SIGINT stops the agent in order, the second ends it at once.
+//!
+//! A thread of their own, `signals`, because the main thread may be waiting for sinks when the second one comes.
+
+use crate::lifecycle::CUT_SHORT;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io;
+use std::sync::mpsc::{channel, Receiver};
+
+/// The receiver hears of the first signal to stop.
+pub fn watch() -> io::Result<Receiver<()>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (tx, rx) = channel();
+    let body = move || {
+        let mut stopping = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                log::warn!("SIGHUP ignored: this version does not reload its configuration; restart it");
+            } else if std::mem::replace(&mut stopping, true) {
+                log::error!("second signal: ended at once, what is in memory is lost");
+                std::process::exit(i32::from(CUT_SHORT));
+            } else {
+                let _ = tx.send(());
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(body)?;
+    Ok(rx)
+}

@@ -1,0 +1,220 @@
+//! The syslog sources: `syslogtcp` and `syslogudp`, over one codec.
+//!
+//! Both run on the event loop and answer nothing. Delivery: a TCP connection whose channel is full is not read until
+//! there is room, so TCP carries the pressure back to the sender (Flume drops the events). UDP cannot wait: datagrams
+//! that find no room are dropped and counted as `EventDroppedCount`.
+
+use crate::clock::now_ms;
+use crate::codec::syslog::{Client, KeepFields, OwnFormat, Settings, SyslogDecoder, MIN_EVENT_SIZE};
+use crate::codec::{BatchLimits, Chunk, Decoded};
+use crate::component::{Source, SourceSpec};
+use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
+use crate::event::{self, Batch};
+use crate::net::{After, DatagramProtocol, Outcome, Peer, Protocol, Session};
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+
+const COMMON: &[Key] = &[
+    Key::new("host", Type::Text, Default::Computed("every address"), "host name or address to listen on"),
+    Key::new("port", Type::Port, Default::Required, "port to listen on; 0 lets the kernel choose"),
+    Key::new(
+        "keepFields",
+        Type::Text,
+        Default::Is("none"),
+        "what of the header stays in the body: none, all, or some of priority version timestamp hostname",
+    ),
+    Key::new("clientIPHeader", Type::Text, Default::None, "header that gets the sender's address"),
+    Key::new(
+        "clientHostnameHeader",
+        Type::Text,
+        Default::None,
+        "header that gets the sender's name (reverse DNS)",
+    ),
+    Key::new(
+        "format.regex",
+        Type::Text,
+        Default::None,
+        "own message pattern, tried first; groups: priority, version, timestamp, host, body",
+    ),
+    Key::new(
+        "format.search",
+        Type::Text,
+        Default::None,
+        "pattern to replace in the timestamp of format.regex",
+    ),
+    Key::new("format.replace", Type::Text, Default::None, "what format.search is replaced with"),
+    Key::new(
+        "format.dateFormat",
+        Type::Text,
+        Default::None,
+        "SimpleDateFormat of the timestamp of format.regex",
+    ),
+];
+
+const TCP_ONLY: &[Key] = &[
+    Key::new(
+        "eventSize",
+        Type::Int(1, 1 << 26),
+        Default::Is("2500"),
+        "bytes of one event; a longer line is cut and its parts marked",
+    ),
+    Key::new("ssl", Type::Bool, Default::Is("false"), "TLS; not supported by this version"),
+];
+
+pub static TCP: SourceSpec = Spec {
+    declared: Declared {
+        kind: Kind::Source,
+        name: "syslogtcp",
+        class: "org.apache.flume.source.SyslogTcpSource",
+        help: "Syslog lines over TCP (RFC 3164 and 5424, ended by newline)",
+        keys: &[COMMON, TCP_ONLY],
+        batch_key: None,
+        check: Some(check_tcp),
+    },
+    build: |ctx| {
+        let protocol = Arc::new(Tcp(Common::new(ctx, ctx.size("eventSize"))));
+        Source::Stream { endpoint: super::endpoint(ctx.text("host"), ctx), protocol }
+    },
+};
+
+pub static UDP: SourceSpec = Spec {
+    declared: Declared {
+        kind: Kind::Source,
+        name: "syslogudp",
+        class: "org.apache.flume.source.SyslogUDPSource",
+        help: "Syslog datagrams (RFC 3164 and 5424), one event each",
+        keys: &[COMMON],
+        batch_key: None,
+        check: Some(check),
+    },
+    build: |ctx| {
+        // The largest datagram fits; Flume cuts at 2048.
+        let common = Common::new(ctx, 65_536);
+        let decoder = SyslogDecoder::new(common.settings.clone(), Client::default());
+        let protocol = Box::new(Udp { common, decoder });
+        Source::Datagram { endpoint: super::endpoint(ctx.text("host"), ctx), protocol }
+    },
+};
+
+fn check_tcp(ctx: &Context) -> Vec<(&'static str, String)> {
+    let mut wrong = check(ctx);
+    if ctx.flag("ssl") {
+        wrong.push(("ssl", "TLS is not supported by this version of flumed yet".to_owned()));
+    }
+    wrong
+}
+
+fn check(ctx: &Context) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    if let Some(Err((key, why))) = own_format(ctx) {
+        wrong.push((key, why));
+    }
+    if ctx.text("format.regex").is_none() {
+        for key in ["format.search", "format.replace", "format.dateFormat"] {
+            if ctx.is_given(key) {
+                wrong.push((key, "has no meaning without format.regex".to_owned()));
+            }
+        }
+    }
+    for key in ["clientIPHeader", "clientHostnameHeader"] {
+        if ctx.text(key).is_some_and(|name| event::Key::intern(name).is_none()) {
+            wrong.push((key, "too long for a header name".to_owned()));
+        }
+    }
+    wrong
+}
+
+/// The user's message pattern; an error names the key at fault.
+fn own_format(ctx: &Context) -> Option<Result<OwnFormat, (&'static str, String)>> {
+    let regex = ctx.text("format.regex")?;
+    let made = OwnFormat::new(
+        regex,
+        ctx.text("format.search"),
+        ctx.text("format.replace"),
+        ctx.text("format.dateFormat"),
+    );
+    Some(made.map_err(|why| {
+        let keys = ["format.search", "format.replace", "format.dateFormat"];
+        let at_fault = keys.into_iter().find(|k| why.starts_with(k)).unwrap_or("format.regex");
+        let text = why.strip_prefix(at_fault).map_or(why.as_str(), |w| w.trim_start_matches([':', ' ']));
+        (at_fault, text.replace('\n', " "))
+    }))
+}
+
+/// What both sources do alike.
+struct Common {
+    settings: Arc<Settings>,
+    ip_header: Option<event::Key>,
+    host_header: Option<event::Key>,
+}
+
+impl Common {
+    fn new(ctx: &Context, event_size: usize) -> Common {
+        let header = |key| ctx.text(key).and_then(event::Key::intern);
+        let settings = Settings {
+            event_size: event_size.max(MIN_EVENT_SIZE),
+            keep_fields: KeepFields::parse(ctx.text("keepFields").unwrap_or("none")),
+            format: own_format(ctx).and_then(Result::ok),
+            zone: TimeZone::system(),
+        };
+        Common {
+            settings: Arc::new(settings),
+            ip_header: header("clientIPHeader"),
+            host_header: header("clientHostnameHeader"),
+        }
+    }
+
+    fn client(&self, peer: &Peer) -> Client {
+        let name = || peer.name.clone().unwrap_or_else(|| peer.ip_text());
+        Client {
+            ip: self.ip_header.map(|k| (k, peer.ip_text())),
+            host: self.host_header.map(|k| (k, name())),
+        }
+    }
+}
+
+struct Tcp(Common);
+
+impl Protocol for Tcp {
+    fn wants_peer_name(&self) -> bool {
+        self.0.host_header.is_some()
+    }
+
+    fn can_refuse(&self) -> bool {
+        false
+    }
+
+    fn open(&self, peer: &Peer) -> Box<dyn Session> {
+        Box::new(Lines(SyslogDecoder::new(self.0.settings.clone(), self.0.client(peer))))
+    }
+}
+
+struct Lines(SyslogDecoder);
+
+impl Session for Lines {
+    fn decode(&mut self, chunk: &Chunk<'_>, eof: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded {
+        self.0.decode(chunk, eof, now_ms(), limits, batch)
+    }
+
+    fn answer(&mut self, _: usize, _: Outcome<'_>, _: &mut Vec<u8>) -> After {
+        After::Continue
+    }
+}
+
+struct Udp {
+    common: Common,
+    decoder: SyslogDecoder,
+}
+
+impl DatagramProtocol for Udp {
+    fn wants_peer_name(&self) -> bool {
+        self.common.host_header.is_some()
+    }
+
+    fn decode(&mut self, datagram: &[u8], peer: &Peer, batch: &mut Batch) -> bool {
+        if self.common.ip_header.is_some() || self.common.host_header.is_some() {
+            self.decoder.set_client(self.common.client(peer));
+        }
+        self.decoder.datagram(datagram, now_ms(), batch).is_ok()
+    }
+}
