@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How long an ended connection's input is dropped before it is closed.
 const DISCARD: Duration = Duration::from_millis(500);
+/// A connection that talked this lately may have answers on their way.
+const RECENT: Duration = Duration::from_secs(1);
 /// How long a peer's name may take.
 const NAMING: Duration = Duration::from_secs(5);
 /// A channel that is down is tried again after this.
@@ -143,6 +145,10 @@ pub(super) struct Conn {
     parked: VecDeque<Parked>,
     out: Outbox,
     fault: Option<crate::codec::Fault>,
+    /// The socket had an error: there is nothing to read and nobody to answer.
+    dead: bool,
+    /// What to log of its end.
+    broken: Option<String>,
     last_active: Instant,
     out_since: Option<Instant>,
     /// Bytes it may still read, once its source stops.
@@ -178,6 +184,8 @@ impl Conn {
             parked: VecDeque::new(),
             out: Outbox::default(),
             fault: None,
+            dead: false,
+            broken: None,
             last_active: now,
             out_since: None,
             last_read: None,
@@ -210,15 +218,26 @@ impl Conn {
         match self.work(t) {
             Ok(step) => step,
             Err(e) => {
-                let lost = self.abandon();
-                let rest = self.intake.unfinished();
-                if rest > 0 {
-                    self.deliver.counters.event_read_fail.one();
-                }
-                let quiet = rest == 0 && lost == 0;
-                Step::Closed((!quiet).then(|| format!("{e}; {rest} bytes of an unfinished message dropped")))
+                self.break_off(&e);
+                self.judge(t, false)
             }
         }
+    }
+
+    /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
+    fn break_off(&mut self, e: &io::Error) {
+        let rest = self.intake.unfinished();
+        if rest > 0 {
+            self.deliver.counters.event_read_fail.one();
+            self.broken = Some(format!("{e}; {rest} bytes of an unfinished message dropped"));
+        }
+        self.intake.discard();
+        self.intake.eof = true;
+        self.out = Outbox::default();
+        self.out_since = None;
+        self.fault = None;
+        self.dead = true;
+        self.state = State::Ending;
     }
 
     fn work(&mut self, t: &Turn<'_>) -> io::Result<Step> {
@@ -314,8 +333,9 @@ impl Conn {
         if self.intake.unfinished() > 0 {
             self.deliver.counters.event_read_fail.one();
         }
-        if self.intake.eof || !self.can_refuse {
-            return Step::Closed(None);
+        let talked = self.can_refuse && self.last_active + RECENT > t.now;
+        if self.intake.eof || !talked {
+            return Step::Closed(self.broken.take());
         }
         let _ = self.socket.shutdown(Shutdown::Write);
         self.intake.discard();
@@ -393,6 +413,9 @@ impl Conn {
                     place.refuse_at.get_or_insert(place.waiter.since + patience);
                 }
                 let why = format!("channel {} is full", channel.name());
+                if place.channel.as_ref().is_some_and(|c| !Arc::ptr_eq(c, &channel)) {
+                    place.leave();
+                }
                 place.channel = Some(channel);
                 place.retry_at = None;
                 place.refuse_at.is_some_and(|at| at <= now).then_some(why)
@@ -504,6 +527,9 @@ impl Conn {
     }
 
     fn flush(&mut self, t: &Turn<'_>) -> io::Result<()> {
+        if self.dead {
+            self.out = Outbox::default();
+        }
         if self.out.is_empty() {
             self.out_since = None;
             return Ok(());

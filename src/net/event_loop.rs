@@ -32,6 +32,8 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 const READ_BUFFER: usize = 64 << 10;
 /// Read buffers that wait unused, at most.
 const SPARE_BUFFERS: usize = 48;
+/// Turns a datagram socket gets when its source stops: more than its receive buffer holds.
+const LAST_TURNS: usize = 256;
 /// How long the run queue is served before the poll is asked again.
 const SLICE: Duration = Duration::from_millis(1);
 
@@ -157,7 +159,11 @@ impl EventLoop {
                 match &mut entry.kind {
                     Kind::Conn(_) => self.step(token, now),
                     Kind::Listener(_) => self.accept(token, now),
-                    Kind::Datagrams(_) => self.receive(token, now),
+                    Kind::Datagrams(_) => {
+                        if self.receive(token, now) {
+                            self.enqueue(token);
+                        }
+                    }
                 }
             }
             if now >= until {
@@ -275,17 +281,15 @@ impl EventLoop {
         self.enqueue(token);
     }
 
-    fn receive(&mut self, token: Token, now: Instant) {
-        let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return };
+    /// A turn of a datagram socket; `true` when more may wait.
+    fn receive(&mut self, token: Token, now: Instant) -> bool {
+        let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return false };
         self.scratch.resize(LARGEST, 0);
         let (scratch, names) = (&mut self.scratch, &self.names);
-        let more = catch_unwind(AssertUnwindSafe(|| d.step(scratch, names, now))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| d.step(scratch, names, now))).unwrap_or_else(|_| {
             log::error!("source {}: a panic in the handling of a datagram", d.source_name());
             true
-        });
-        if more {
-            self.enqueue(token);
-        }
+        })
     }
 
     fn command(&mut self, c: Command) {
@@ -355,7 +359,11 @@ impl EventLoop {
                 self.deadlines.forget(socket);
             }
             Some(Kind::Datagrams(_)) => {
-                self.receive(socket, now);
+                for _ in 0..LAST_TURNS {
+                    if !self.receive(socket, now) {
+                        break;
+                    }
+                }
                 self.deadlines.at_latest(socket, deadline);
             }
             _ => {}
