@@ -3,7 +3,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all quickstart check test clean
+.PHONY: all quickstart check test bench clean
 
 all:
 	$(CARGO) build --release
@@ -18,6 +18,9 @@ check: test
 
 test:
 	$(CARGO) test
+
+bench:
+	scripts/bench
 
 clean:
 	$(CARGO) clean
