@@ -4,7 +4,7 @@
 //! one thread in turn, and with a putter and a taker on a thread each.
 
 use flumed::channel::memory::MemoryChannel;
-use flumed::channel::{Channel, Limits, Put, Room, Take, Wake, Waiter};
+use flumed::channel::{Channel, Limits, Put, Room, Take, Waiter, Wake};
 use flumed::counters::ChannelCounters;
 use flumed::event::{Batch, Body, Events};
 use std::sync::atomic::AtomicBool;
@@ -25,8 +25,13 @@ impl Wake for Unpark {
 
 fn open() -> Arc<dyn Channel> {
     let keep_alive = Duration::from_secs(3);
-    let limits =
-        Limits { capacity: 10_000, transaction_capacity: 1000, byte_capacity: usize::MAX, keep_alive, durable: false };
+    let limits = Limits {
+        capacity: 10_000,
+        transaction_capacity: 1000,
+        byte_capacity: usize::MAX,
+        keep_alive,
+        durable: false,
+    };
     let c = MemoryChannel::new("c1", limits, ChannelCounters::new("c1"));
     c.open().expect("memory opens");
     c
@@ -98,7 +103,8 @@ fn together(batch: usize) -> f64 {
 
 fn main() {
     println!("memory channel, 200 B events, events/s, median of {RUNS} (min-max)");
-    for (name, run) in [("put+take on one thread", alone as fn(usize) -> f64), ("putter and taker", together)] {
+    for (name, run) in [("put+take on one thread", alone as fn(usize) -> f64), ("putter and taker", together)]
+    {
         for batch in [1, 100, 1000] {
             let mut all: Vec<f64> = (0..RUNS).map(|_| run(batch) / 1e6).collect();
             all.sort_by(f64::total_cmp);

@@ -175,3 +175,33 @@ fn one_full_channel_of_two_refuses_for_both() {
     assert_eq!(agent.lines("out"), ["0", "1", "2"]);
     assert_eq!(agent.lines("other"), ["0", "1", "2"]);
 }
+
+/// Many parked connections once used up `maxInFlightBytes` for everybody: no source read on, nor did /healthz.
+#[test]
+fn parked_connections_leave_memory_for_other_sources_and_for_metrics() {
+    let agent = Conf::new()
+        .source("r1", "syslogtcp", "c1", &[])
+        .source("r2", "netcat", "c2", &[])
+        .channel("c1", &["capacity = 10", "transactionCapacity = 10"])
+        .channel("c2", &[])
+        .files_later("k1", "c1", "out", &["sink.batchSize = 10"])
+        .files("k2", "c2", "other")
+        .arg("-Dflumed.maxInFlightBytes=1048576")
+        .start();
+    let text: String =
+        (0..2000).map(|i| format!("<13>Oct 11 22:14:15 host1 {i} {}\n", "x".repeat(20))).collect();
+    let mut senders: Vec<Client> = (0..40).map(|_| agent.connect("r1")).collect();
+    for s in &mut senders {
+        s.send(&text);
+    }
+    agent.wait_log("channel c1 is full");
+    let mut other = agent.connect("r2");
+    other.socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    for i in 0..20 {
+        assert_eq!(other.ask(&format!("{i}")), "OK\n");
+    }
+    assert_eq!(agent.get("/healthz").0, 503);
+    agent.make_folder("out");
+    drop(senders);
+    agent.wait_lines("out", 40 * 2000);
+}
