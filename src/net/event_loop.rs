@@ -375,7 +375,8 @@ impl EventLoop {
                 }
                 self.deadlines.forget(socket);
             }
-            Some(Kind::Datagrams(_)) => {
+            Some(Kind::Datagrams(d)) => {
+                d.stop();
                 self.receive(socket, now);
                 self.deadlines.at_latest(socket, deadline);
             }

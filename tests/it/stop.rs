@@ -90,6 +90,41 @@ fn sigterm_under_load_loses_nothing_that_was_accepted() {
     }
 }
 
+/// What the kernel has taken for the agent before the stop: on open connections and in the datagram buffer.
+#[test]
+fn a_stop_reads_what_the_sockets_hold() {
+    const EACH: usize = 2000;
+    let mut agent = Conf::new()
+        .source("r1", "netcat", "c1", &[])
+        .source("r2", "syslogtcp", "c1", &[])
+        .source("r3", "syslogudp", "c1", &[])
+        .channel("c1", &["capacity = 10000", "transactionCapacity = 100"])
+        .files("k1", "c1", "out")
+        .start();
+    let (mut lines, mut syslog) = (agent.connect("r1"), agent.connect("r2"));
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = agent.address("r3");
+    assert_eq!(lines.ask("netcat"), "OK\n");
+    wait(1, || agent.metric("SOURCE.r2", "OpenConnectionCount"));
+    agent.signal("STOP");
+    lines.send("netcat\n".repeat(EACH));
+    syslog.send("<13>Oct 11 22:14:15 host1 tcp\n".repeat(EACH));
+    // As many as fit into the buffer; more than the agent reads in a turn, where the kernel grants that much.
+    let granted = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap_or_default();
+    let datagrams = if granted.trim().parse().unwrap_or(0) >= 4_000_000 { 4000 } else { 200 };
+    for _ in 0..datagrams {
+        udp.send_to(b"<13>Oct 11 22:14:15 host1 udp", to).unwrap();
+    }
+    agent.signal("TERM");
+    agent.signal("CONT");
+    let (code, log) = agent.wait_exit(PATIENCE);
+    assert_eq!(code, Some(0), "{log}");
+    let out = agent.lines("out");
+    let count = |body: &str| out.iter().filter(|l| *l == body).count();
+    assert_eq!([count("netcat"), count("tcp"), count("udp")], [EACH + 1, EACH, datagrams]);
+    assert!((0..EACH).all(|_| lines.answer() == "OK\n") && lines.is_closed());
+}
+
 #[test]
 fn idle_connections_do_not_hold_up_a_stop() {
     let mut agent = Conf::new()
