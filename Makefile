@@ -1,26 +1,57 @@
-# flumed: `make` builds, `make quickstart` runs a first agent, `make test` tests.
+# flumed: `make` builds, `make quickstart` runs a first agent, `make test` tests, `make install` installs.
+# all, quickstart and test need only a Rust toolchain.
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: all quickstart check test bench clean
+.PHONY: all quickstart check layers test interop bench deps install clean
 
 all:
 	$(CARGO) build --release
 
 quickstart: all
 	mkdir -p flumed-quickstart
-	target/release/flumed agent -n a1 -f etc/quickstart.conf
+	$(TARGET)/release/flumed agent -n a1 -f etc/quickstart.conf
 
-check: test
+# What every commit passes.
+check: layers
+	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \
+	  echo "make check needs rustfmt and clippy: rustup component add rustfmt clippy," \
+	    "or apt-get install rustfmt rust-clippy (Debian 13: rustfmt-web rust-web-clippy)"; exit 1; }
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(MAKE) test
+
+# Who may import whom.
+layers:
+	scripts/check-layers --self-test
+	scripts/check-layers
 
 test:
 	$(CARGO) test
 
-bench:
+# Against util-linux logger, rsyslog and Python; as root, installs what is missing.
+interop: all
+	FLUMED=$(TARGET)/release/flumed scripts/interop
+
+bench: all
 	scripts/bench
+
+# The dependency tree, judged.
+deps:
+	scripts/check-deps
+
+# Binary, service files for every init system (for the packager or operator to put in place), example.
+DOC = $(DESTDIR)$(PREFIX)/share/flumed
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DOC)/init $(DOC)/examples
+	install -m 755 $(TARGET)/release/flumed $(DESTDIR)$(PREFIX)/bin/flumed
+	for f in systemd/flumed.service sysv/flumed openrc/flumed; do \
+	  install -d $(DOC)/init/$${f%/*} && \
+	  sed 's|/usr/local|$(PREFIX)|g' etc/init/$$f > $(DOC)/init/$$f || exit 1; done
+	chmod 755 $(DOC)/init/sysv/flumed $(DOC)/init/openrc/flumed
+	install -m 644 etc/quickstart.conf $(DOC)/examples/quickstart.conf
 
 clean:
 	$(CARGO) clean

@@ -4,8 +4,7 @@
 //! Nothing is escaped: a file is for people, not for parsing. Belongs to the thread of its sink; holds a
 //! buffer that is empty between calls.
 
-use super::text::{tail, APPEND_NEWLINE};
-use super::{java_order, Output, Serializer, SerializerSpec};
+use super::{java_order, tail, Output, Serializer, SerializerSpec, APPEND_NEWLINE};
 use crate::config::{Context, Declared, Kind, Spec};
 use crate::event::EventRef;
 

@@ -5,7 +5,7 @@
 //! and, between two of them, holds nothing back; what became of the bytes is not its concern. Belongs to the
 //! thread of its sink; no locks.
 
-use crate::config::{Context, Spec};
+use crate::config::{Context, Default, Key, Spec, Type};
 use crate::event::EventRef;
 
 mod header_text;
@@ -46,6 +46,19 @@ pub type SerializerSpec = Spec<Build>;
 
 /// Every serializer, by its name in `sink.serializer`.
 pub static ALL: &[&SerializerSpec] = &[&text::SPEC, &header_text::SPEC];
+
+/// The key of the serializers that write text.
+const APPEND_NEWLINE: Key =
+    Key::new("appendNewline", Type::Bool, Default::Is("true"), "whether each event ends in a line feed");
+
+/// What follows every body.
+fn tail(ctx: &Context) -> &'static [u8] {
+    if ctx.flag(APPEND_NEWLINE.name) {
+        b"\n"
+    } else {
+        b""
+    }
+}
 
 /// The serializer that these settings are for.
 pub fn build(ctx: &Context) -> Box<dyn Serializer> {

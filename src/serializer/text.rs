@@ -4,12 +4,9 @@
 //! would add. Such neighbours are put as one piece, which the output may write without copying it.
 //! Belongs to the thread of its sink; no state.
 
-use super::{Output, Serializer, SerializerSpec};
-use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
+use super::{tail, Output, Serializer, SerializerSpec, APPEND_NEWLINE};
+use crate::config::{Context, Declared, Kind, Spec};
 use crate::event::EventRef;
-
-pub(super) const APPEND_NEWLINE: Key =
-    Key::new("appendNewline", Type::Bool, Default::Is("true"), "whether each event ends in a line feed");
 
 pub static SPEC: SerializerSpec = Spec {
     declared: Declared {
@@ -26,15 +23,6 @@ pub static SPEC: SerializerSpec = Spec {
 
 fn build(ctx: &Context) -> Box<dyn Serializer> {
     Box::new(Text { tail: tail(ctx) })
-}
-
-/// What follows every body.
-pub(super) fn tail(ctx: &Context) -> &'static [u8] {
-    if ctx.flag(APPEND_NEWLINE.name) {
-        b"\n"
-    } else {
-        b""
-    }
 }
 
 struct Text {
