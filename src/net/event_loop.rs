@@ -155,7 +155,11 @@ impl EventLoop {
                 match &mut entry.kind {
                     Kind::Conn(_) => self.step(token, now),
                     Kind::Listener(_) => self.accept(token, now),
-                    Kind::Datagrams(_) => self.receive(token, now),
+                    Kind::Datagrams(_) => {
+                        if self.receive(token, now) {
+                            self.enqueue(token);
+                        }
+                    }
                 }
             }
             if now >= until {
@@ -289,17 +293,15 @@ impl EventLoop {
         self.enqueue(token);
     }
 
-    fn receive(&mut self, token: Token, now: Instant) {
-        let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return };
+    /// A turn of a datagram socket; `true` when more may wait.
+    fn receive(&mut self, token: Token, now: Instant) -> bool {
+        let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return false };
         self.scratch.resize(LARGEST, 0);
         let (scratch, names) = (&mut self.scratch, &self.names);
-        let more = catch_unwind(AssertUnwindSafe(|| d.step(scratch, names, now))).unwrap_or_else(|_| {
+        catch_unwind(AssertUnwindSafe(|| d.step(scratch, names, now))).unwrap_or_else(|_| {
             log::error!("source {}: a panic in the handling of a datagram", d.source_name());
             true
-        });
-        if more {
-            self.enqueue(token);
-        }
+        })
     }
 
     fn command(&mut self, c: Command) {
@@ -377,7 +379,7 @@ impl EventLoop {
             }
             Some(Kind::Datagrams(d)) => {
                 d.stop();
-                self.receive(socket, now);
+                self.enqueue(socket);
                 self.deadlines.at_latest(socket, deadline);
             }
             _ => {}

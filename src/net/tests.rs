@@ -164,7 +164,7 @@ fn an_answer_waits_for_its_ticket_and_for_those_before_it() {
 }
 
 #[test]
-fn a_ticket_outlives_its_connection() {
+fn a_reset_connection_is_kept_until_its_tickets_end() {
     let mut b = Bench::new(Settings::default());
     let c = channel(100, PATIENCE);
     c.script.lock().unwrap().late = true;
@@ -175,9 +175,10 @@ fn a_ticket_outlives_its_connection() {
     let socket = socket2::SockRef::from(client.0.get_ref());
     socket.set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
-    until("the connection is gone", || s.counters.open_connections.get() == 0);
-    c.end(0, Ok(()));
     c.script.lock().unwrap().late = false;
+    c.end(0, Ok(()));
+    until("the connection is gone", || s.counters.open_connections.get() == 0);
+    assert_eq!((s.counters.event_accepted.get(), s.counters.event_refused.get()), (1, 0));
     let mut other = Client::to(&s);
     other.send("two\n");
     assert_eq!(other.line(), "OK\n");
@@ -267,6 +268,52 @@ fn many_who_wait_are_all_served() {
     }
 }
 
+/// Who moves from the line of one full channel to that of another must not keep a place in the first.
+#[test]
+fn a_place_in_line_is_given_up_on_moving_on() {
+    let mut b = Bench::new(Settings::default());
+    let (one, two) = (channel(10, PATIENCE), channel(10, PATIENCE));
+    let both = b.serve(false, &[&one, &two]);
+    let second = b.serve(true, &[&two]);
+    two.script.lock().unwrap().reserve_left = Some(0);
+    Client::to(&both).send("x\n");
+    until("it waits for the second", || both.counters.parked.get() == 1);
+    one.script.lock().unwrap().reserve_left = Some(0);
+    two.script.lock().unwrap().reserve_left = None;
+    two.wake_line();
+    let mut other = Client::to(&second);
+    let long_after = Instant::now() + 2 * crate::channel::Waiters::PATIENCE;
+    while Instant::now() < long_after {
+        other.send("y\n");
+        assert_eq!(other.line(), "OK\n", "nobody who waits elsewhere is in the way");
+        bodies(&two);
+    }
+    one.script.lock().unwrap().reserve_left = None;
+    one.wake_line();
+    until("it is stored", || both.counters.event_accepted.get() == 1);
+}
+
+#[test]
+fn what_a_reset_connection_sent_is_still_stored() {
+    let mut b = Bench::new(Settings::default());
+    let c = channel(1, PATIENCE);
+    let s = b.serve(false, &[&c]);
+    let mut client = Client::to(&s);
+    client.send("1\n2\n3\ntail");
+    until("it is parked", || s.counters.parked.get() == 1);
+    let socket = socket2::SockRef::from(client.0.get_ref());
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    let mut got = Vec::new();
+    until("all three came out", || {
+        got.extend(bodies(&c));
+        got.len() == 3
+    });
+    until("the connection is gone", || s.counters.open_connections.get() == 0);
+    assert_eq!(got, ["1", "2", "3"]);
+    assert_eq!((s.counters.event_dropped.get(), s.counters.event_read_fail.get()), (0, 1));
+}
+
 #[test]
 fn a_panic_ends_its_connection_alone() {
     let mut b = Bench::new(Settings::default());
@@ -332,6 +379,26 @@ fn a_stop_reads_what_is_there_and_counts_what_finds_no_room() {
     assert_eq!((stored, n.event_accepted.get()), (10, 10));
     assert_eq!(n.event_received.get(), n.event_accepted.get() + n.event_refused.get());
     assert_eq!(client.rest().matches("OK\n").count(), 10);
+}
+
+#[test]
+fn a_ticket_outlives_its_connection() {
+    let mut b = Bench::new(Settings::default());
+    let c = channel(10, PATIENCE);
+    c.script.lock().unwrap().late = true;
+    let s = b.serve(true, &[&c]);
+    let mut client = Client::to(&s);
+    client.send("1\n");
+    until("it is appended", || c.open_tickets() == 1);
+    b.net.detach(s.id, Instant::now() + Duration::from_millis(50)).recv_timeout(PATIENCE).unwrap();
+    assert_eq!(client.rest(), "", "not answered, because nobody knows");
+    assert_eq!((s.counters.event_accepted.get(), s.counters.event_refused.get()), (0, 1));
+    c.end(0, Ok(()));
+    let other = b.serve(true, &[&c]);
+    let mut next = Client::to(&other);
+    c.script.lock().unwrap().late = false;
+    next.send("2\n");
+    assert_eq!(next.line(), "OK\n");
 }
 
 #[test]

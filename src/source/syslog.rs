@@ -137,7 +137,7 @@ fn own_format(ctx: &Context) -> Option<Result<OwnFormat, (&'static str, String)>
         let keys = ["format.search", "format.replace", "format.dateFormat"];
         let at_fault = keys.into_iter().find(|k| why.starts_with(k)).unwrap_or("format.regex");
         let text = why.strip_prefix(at_fault).map_or(why.as_str(), |w| w.trim_start_matches([':', ' ']));
-        (at_fault, text.replace('\n', " "))
+        (at_fault, text.split_whitespace().collect::<Vec<_>>().join(" "))
     }))
 }
 
