@@ -242,9 +242,10 @@ impl Conn {
                 return self.end(t);
             }
         }
-        if self.stop_at.is_some_and(|at| t.now >= at) || self.is_stalled(t) {
+        let stopped = self.stop_at.filter(|at| t.now >= *at).map(|_| "its source stops");
+        if let Some(cause) = stopped.or_else(|| self.stalled(t)) {
             let lost = self.pending.abandon();
-            let why = format!("closed with {lost} events undelivered");
+            let why = format!("{cause}; {lost} events undelivered");
             return Step::Closed((lost > 0 || self.stop_at.is_none()).then_some(why));
         }
         if starved {
@@ -257,11 +258,14 @@ impl Conn {
         }
     }
 
-    /// Whether a deadline has passed that ends the connection.
-    fn is_stalled(&self, t: &Turn<'_>) -> bool {
+    /// Which deadline has passed that ends the connection, if one has.
+    fn stalled(&self, t: &Turn<'_>) -> Option<&'static str> {
         let idle = t.settings.idle.is_some_and(|d| self.last_active + d <= t.now) && self.pending.is_empty();
         let deaf = self.out_since.is_some_and(|s| s + t.settings.answer <= t.now);
-        idle || deaf
+        if deaf {
+            return Some("it takes none of its answers");
+        }
+        idle.then_some("nothing happened on it for idleTimeout")
     }
 
     /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.

@@ -146,6 +146,7 @@ fn a_peer_that_never_reads_its_answers_is_closed() {
     };
     assert!(matches!(end, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{end:?}");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    agent.wait_log("ended: it takes none of its answers; ");
     wait(1, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
     assert_eq!(other.ask("after"), "OK\n");
 }

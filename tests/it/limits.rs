@@ -36,6 +36,7 @@ fn idle_connections_are_closed_and_active_ones_are_not() {
             c.is_closed()
         });
     }
+    agent.wait_log("ended: nothing happened on it for idleTimeout; ");
     assert_eq!(active.ask("still here"), "OK\n");
     assert_eq!(agent.wait_lines("out", asked + 2).len(), asked + 2);
 }
