@@ -65,6 +65,12 @@ const LIMITS: &[Key] = &[
         "seconds after which a connection on which nothing happens is closed; 0 = never",
     ),
     Key::new(
+        "messageTimeout",
+        Type::Seconds(1, 1 << 31),
+        Default::Is("60"),
+        "seconds a message above 4 KiB may take to arrive whole, before its connection is closed",
+    ),
+    Key::new(
         "answerTimeout",
         Type::Seconds(1, 1 << 31),
         Default::Is("60"),
@@ -350,6 +356,7 @@ fn loop_settings(ctx: &Context) -> Settings {
         max_in_flight: ctx.size("maxInFlightBytes"),
         max_pipelined: ctx.size("maxPipelined"),
         idle: ctx.duration("idleTimeout").filter(|d| !d.is_zero()),
+        message: ctx.duration("messageTimeout").expect("has a default"),
         answer: ctx.duration("answerTimeout").expect("has a default"),
     }
 }

@@ -33,6 +33,10 @@ pub fn load(
 ) -> Option<Plan> {
     let file: Arc<str> = Arc::from(file);
     let found = properties::parse(&file, bytes, problems);
+    if problems.errors() > 0 {
+        // What does not follow the grammar is no properties file to Java, and nothing of it would run.
+        return None;
+    }
     let mut tree = Tree::new(file, found, problems);
     if let Some(agent) = tree.agent_mut(agent) {
         let place = Place { file: Arc::from("command line"), line: 0 };

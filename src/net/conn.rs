@@ -90,6 +90,8 @@ pub(super) struct Conn {
     /// What to log of its end.
     broken: Option<String>,
     last_active: Instant,
+    /// Since when the message being received holds a buffer.
+    message_since: Option<Instant>,
     out_since: Option<Instant>,
     /// Bytes it may still read, once its source stops.
     last_read: Option<usize>,
@@ -123,6 +125,7 @@ impl Conn {
             dead: false,
             broken: None,
             last_active: now,
+            message_since: None,
             out_since: None,
             last_read: None,
             stop_at: None,
@@ -265,6 +268,9 @@ impl Conn {
         if deaf {
             return Some("it takes none of its answers");
         }
+        if self.message_since.is_some_and(|s| s + t.settings.message <= t.now) {
+            return Some("a message did not come to its end within messageTimeout");
+        }
         idle.then_some("nothing happened on it for idleTimeout")
     }
 
@@ -310,6 +316,11 @@ impl Conn {
             let complete = match decoded.then {
                 Then::NeedMore => {
                     self.intake.put_rest_aside(t.pool);
+                    self.message_since = match self.message_since.filter(|_| decoded.used == 0) {
+                        _ if !self.intake.holds_buffer() => None,
+                        Some(since) => Some(since),
+                        None => Some(t.now),
+                    };
                     !batch.is_empty()
                 }
                 Then::Full => true,
@@ -380,6 +391,7 @@ impl Conn {
         [
             self.pending.deadline(),
             self.out_since.map(|s| s + settings.answer),
+            self.message_since.map(|s| s + settings.message),
             settings.idle.filter(|_| self.pending.is_empty()).map(|d| self.last_active + d),
             self.stop_at,
         ]

@@ -85,6 +85,12 @@ pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(Loo
     Ok((LoopHandle(shared), thread))
 }
 
+/// Whether a read that takes `need` more bytes may go ahead, when `common` bytes are left for everybody and `own`
+/// for its source, which holds `used`. A source that holds nothing may always read.
+fn grants(common: usize, own: usize, used: usize, need: usize) -> bool {
+    need == 0 || used == 0 || need <= own || need <= common
+}
+
 impl EventLoop {
     fn run(&mut self) {
         let mut events = Events::with_capacity(1024);
@@ -172,7 +178,8 @@ impl EventLoop {
         let (common, share) = self.room();
         let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
         let Some(s) = self.sources.get_mut(source) else { return };
-        let may_read = common > 0 || s.in_flight < share;
+        let may_read =
+            grants(common, share.saturating_sub(s.in_flight), s.in_flight, c.intake.next_read(&self.pool));
         let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
         let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
             .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
@@ -206,14 +213,20 @@ impl EventLoop {
         let mut fed = Vec::new();
         for s in self.sources.values_mut().filter(|s| !s.starved.is_empty()) {
             let mut own = share.saturating_sub(s.in_flight);
-            while own > 0 || common > 0 {
-                let Some(token) = s.starved.pop_front() else { break };
+            let mut used = s.in_flight;
+            while let Some(&token) = s.starved.front() {
                 if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+                    let need = c.intake.next_read(&self.pool);
+                    if !grants(common, own, used, need) {
+                        break;
+                    }
                     c.starved = false;
-                    let from = if own > 0 { &mut own } else { &mut common };
-                    *from = from.saturating_sub(READ_BUFFER);
+                    let from = if own >= need { &mut own } else { &mut common };
+                    *from = from.saturating_sub(need);
+                    used += need;
                     fed.push(token);
                 }
+                s.starved.pop_front();
             }
         }
         fed.into_iter().for_each(|token| self.enqueue(token));

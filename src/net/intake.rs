@@ -136,6 +136,20 @@ impl Intake {
         }
     }
 
+    /// Bytes of memory the next read takes in addition.
+    pub fn next_read(&self, pool: &BufferPool) -> usize {
+        match &self.partial {
+            Some((bytes, filled)) if *filled == bytes.len() => bytes.len(),
+            Some(_) => 0,
+            None => pool.buffer_size(),
+        }
+    }
+
+    /// Whether a message that is not complete holds a buffer.
+    pub fn holds_buffer(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// Bytes that wait for the rest of their message.
     pub fn unfinished(&self) -> usize {
         self.tail.len() + self.partial.as_ref().map_or(0, |(_, filled)| *filled)

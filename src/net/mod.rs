@@ -45,6 +45,8 @@ pub struct Settings {
     pub max_pipelined: usize,
     /// A connection on which nothing happens for this long is closed; `None`: never.
     pub idle: Option<std::time::Duration>,
+    /// A message above a few KiB that is not complete after this long ends its connection: others may need its memory.
+    pub message: std::time::Duration,
     /// A peer that takes none of its answers for this long is closed.
     pub answer: std::time::Duration,
 }
@@ -56,6 +58,7 @@ impl Default for Settings {
             max_in_flight: 64 << 20,
             max_pipelined: 64,
             idle: None,
+            message: std::time::Duration::from_secs(60),
             answer: std::time::Duration::from_secs(60),
         }
     }

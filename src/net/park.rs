@@ -68,13 +68,14 @@ impl Place {
             return;
         };
         self.told = true;
-        if c.counters().may_tell_full() {
-            log::warn!(
-                "source {source} waits, channel {} is full: {}",
-                c.name(),
-                c.counters().describe_full()
-            );
-        }
+        tell_full(source, "waits", c);
+    }
+}
+
+/// Logs, at a bounded rate, that a source meets a full channel, and what is known of why it is full.
+fn tell_full(source: &str, what: &str, c: &Arc<dyn Channel>) {
+    if c.counters().may_tell_full() {
+        log::warn!("source {source} {what}, channel {} is full: {}", c.name(), c.counters().describe_full());
     }
 }
 
@@ -140,7 +141,11 @@ impl Pending {
                 }
                 place.channel = Some(channel);
                 place.retry_at = None;
-                place.refuse_at.is_some_and(|at| at <= now).then_some(why)
+                let over = place.refuse_at.is_some_and(|at| at <= now);
+                if let (true, Some(c)) = (over, &place.channel) {
+                    tell_full(&self.deliver.counters.name, "refuses", c);
+                }
+                over.then_some(why)
             }
             Attempt::Refused(PutError::Down(_)) if !self.can_refuse => {
                 place.leave();

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Lines, answered or not; a line `panic` does.
 struct Lines {
     answers: bool,
+    longest: usize,
 }
 
 impl Protocol for Lines {
@@ -27,7 +28,7 @@ impl Protocol for Lines {
         self.answers
     }
     fn open(&self, _: &Peer) -> Box<dyn Session> {
-        Box::new(LineSession { lines: LineDecoder::new(100, Charset::UTF_8), answers: self.answers })
+        Box::new(LineSession { lines: LineDecoder::new(self.longest, Charset::UTF_8), answers: self.answers })
     }
 }
 
@@ -73,6 +74,10 @@ impl Bench {
     }
 
     fn serve(&mut self, answers: bool, channels: &[&Arc<Scripted>]) -> Served {
+        self.serve_lines(answers, 100, channels)
+    }
+
+    fn serve_lines(&mut self, answers: bool, longest: usize, channels: &[&Arc<Scripted>]) -> Served {
         let listener = bind_tcp(&Endpoint { host: Some("127.0.0.1".into()), port: 0 }).unwrap();
         let addr = listener.local_addr().unwrap();
         let counters = SourceCounters::new("r1");
@@ -81,7 +86,8 @@ impl Bench {
         let deliver = Arc::new(Deliver::new(counters.clone(), Chain::default(), selector, list));
         let id = SourceId(self.next);
         self.next += 1;
-        self.net.attach(id, Attach::Stream { listener, protocol: Arc::new(Lines { answers }), deliver });
+        self.net
+            .attach(id, Attach::Stream { listener, protocol: Arc::new(Lines { answers, longest }), deliver });
         Served { id, addr, counters }
     }
 }
@@ -361,6 +367,27 @@ fn above_the_budget_nothing_is_read_until_it_comes_free() {
     });
     until("all are closed", || s.counters.open_connections.get() == 0);
     assert_eq!(s.counters.event_accepted.get(), 16_000);
+}
+
+/// Senders that never finish their long lines once held a source's share of memory for ever.
+#[test]
+fn unfinished_messages_give_their_memory_back_in_time() {
+    let message = Duration::from_millis(200);
+    let mut b = Bench::new(Settings { max_in_flight: 600_000, message, ..Settings::default() });
+    let c = channel(100, PATIENCE);
+    let s = b.serve_lines(true, 1 << 20, &[&c]);
+    let mut hogs: Vec<Client> = (0..20).map(|_| Client::to(&s)).collect();
+    for h in &mut hogs {
+        h.send(&"x".repeat(60_000));
+    }
+    let mut other = Client::to(&s);
+    other.send("y\n");
+    assert_eq!(other.line(), "OK\n");
+    until("the others are closed", || s.counters.open_connections.get() == 1);
+    let long = "z".repeat(150_000);
+    other.send(&format!("{long}\n"));
+    assert_eq!(other.line(), "OK\n", "a long line that ends is stored");
+    assert_eq!(bodies(&c), ["y".to_owned(), long]);
 }
 
 #[test]
