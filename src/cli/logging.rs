@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub fn start(properties: &BTreeMap<String, String>) {
     let level = properties.get("flume.root.logger").and_then(|v| level(v)).unwrap_or(LevelFilter::Info);
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(level).parse_default_env();
+    builder.filter_level(level).parse_default_env().is_test(cfg!(test));
     // A second logger in one process (tests) is no harm: the first one stays.
     let _ = builder.try_init();
 }

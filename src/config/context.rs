@@ -328,9 +328,12 @@ fn parse_value(ty: Type, text: &str) -> Result<Value, String> {
             .find(|w| w.eq_ignore_ascii_case(text))
             .map(|w| Value::Text((*w).to_owned()))
             .ok_or_else(|| format!("'{text}' is not one of {}", words.join(", "))),
-        Type::Regex => Regex::new(text)
-            .map(Value::Regex)
-            .map_err(|e| format!("not a usable regular expression: {}", e.to_string().split_whitespace().collect::<Vec<_>>().join(" "))),
+        Type::Regex => Regex::new(text).map(Value::Regex).map_err(|e| {
+            format!(
+                "not a usable regular expression: {}",
+                e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+            )
+        }),
         Type::Component(_) | Type::Prefix | Type::ChannelsBelow => unreachable!("read by their own code"),
     }
 }

@@ -32,8 +32,6 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 const READ_BUFFER: usize = 64 << 10;
 /// Read buffers that wait unused, at most.
 const SPARE_BUFFERS: usize = 48;
-/// Turns a datagram socket gets when its source stops: more than its receive buffer holds.
-const LAST_TURNS: usize = 256;
 /// How long the run queue is served before the poll is asked again.
 const SLICE: Duration = Duration::from_millis(1);
 
@@ -56,8 +54,7 @@ struct EventLoop {
     sources: BTreeMap<SourceId, SourceState>,
     runs: RunQueue,
     deadlines: Deadlines,
-    /// Connections that could read but for the budget, in order of coming.
-    starved: VecDeque<Token>,
+    /// What all connections are counted with.
     in_flight: usize,
     settings: Settings,
     pool: Arc<BufferPool>,
@@ -77,7 +74,6 @@ pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(Loo
         sources: BTreeMap::new(),
         runs: RunQueue::default(),
         deadlines: Deadlines::default(),
-        starved: VecDeque::new(),
         in_flight: 0,
         settings,
         pool: BufferPool::new(READ_BUFFER, SPARE_BUFFERS),
@@ -173,18 +169,21 @@ impl EventLoop {
     }
 
     fn step(&mut self, token: Token, now: Instant) {
-        let may_read = self.in_flight < self.settings.max_in_flight;
-        let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
+        let (common, share) = self.room();
         let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
-        let source = *source;
+        let Some(s) = self.sources.get_mut(source) else { return };
+        let may_read = common > 0 || s.in_flight < share;
+        let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
         let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
             .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
         let charge = c.in_flight();
-        self.in_flight = self.in_flight + charge - std::mem::replace(&mut c.charged, charge);
+        let before = std::mem::replace(&mut c.charged, charge);
+        self.in_flight = self.in_flight + charge - before;
+        s.in_flight = s.in_flight + charge - before;
         match step {
             Step::Closed(why) => return self.close(token, why),
             Step::Again => self.enqueue(token),
-            Step::Starved if !std::mem::replace(&mut c.starved, true) => self.starved.push_back(token),
+            Step::Starved if !std::mem::replace(&mut c.starved, true) => s.starved.push_back(token),
             Step::Starved | Step::Wait => {}
         }
         self.feed_starved();
@@ -192,20 +191,32 @@ impl EventLoop {
         if let Some(at) = c.deadline(&self.settings) {
             self.deadlines.at_latest(token, at);
         }
-        debug_assert!(self.sources.contains_key(&source));
     }
 
-    /// Budget came free: those who waited for it go on, first come first served.
+    /// What is left of the half of the budget that is for whoever comes first, and each source's share of the other
+    /// half: connections that wait for a channel, or for the end of a line, stop no other source.
+    fn room(&self) -> (usize, usize) {
+        let half = self.settings.max_in_flight / 2;
+        (half.saturating_sub(self.in_flight), half / self.sources.len().max(1))
+    }
+
+    /// Budget came free: those who waited for it go on, in each source first come first served.
     fn feed_starved(&mut self) {
-        let mut room = self.settings.max_in_flight.saturating_sub(self.in_flight);
-        while room > 0 {
-            let Some(token) = self.starved.pop_front() else { return };
-            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
-                c.starved = false;
-                room = room.saturating_sub(READ_BUFFER);
-                self.enqueue(token);
+        let (mut common, share) = self.room();
+        let mut fed = Vec::new();
+        for s in self.sources.values_mut().filter(|s| !s.starved.is_empty()) {
+            let mut own = share.saturating_sub(s.in_flight);
+            while own > 0 || common > 0 {
+                let Some(token) = s.starved.pop_front() else { break };
+                if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+                    c.starved = false;
+                    let from = if own > 0 { &mut own } else { &mut common };
+                    *from = from.saturating_sub(READ_BUFFER);
+                    fed.push(token);
+                }
             }
         }
+        fed.into_iter().for_each(|token| self.enqueue(token));
     }
 
     fn close(&mut self, token: Token, why: Option<String>) {
@@ -215,6 +226,7 @@ impl EventLoop {
         self.in_flight -= c.charged;
         if let Some(s) = self.sources.get_mut(&source) {
             s.connections.remove(&token);
+            s.in_flight -= c.charged;
             if let Some(why) = why {
                 if let Some(note) = self.told.pass(Instant::now()) {
                     let name = &s.deliver.counters.name;
@@ -334,9 +346,16 @@ impl EventLoop {
             log::error!("source {}: cannot be polled: {e}", deliver.counters.name);
         }
         self.entries.insert(Entry { source: id, queued: false, kind });
-        let connections = BTreeSet::new();
-        let state =
-            SourceState { protocol, deliver, socket: token, connections, detach: None, refusal_logged: None };
+        let state = SourceState {
+            protocol,
+            deliver,
+            socket: token,
+            connections: BTreeSet::new(),
+            in_flight: 0,
+            starved: VecDeque::new(),
+            detach: None,
+            refusal_logged: None,
+        };
         self.sources.insert(id, state);
         self.enqueue(token);
     }
@@ -358,12 +377,9 @@ impl EventLoop {
                 }
                 self.deadlines.forget(socket);
             }
-            Some(Kind::Datagrams(_)) => {
-                for _ in 0..LAST_TURNS {
-                    if !self.receive(socket, now) {
-                        break;
-                    }
-                }
+            Some(Kind::Datagrams(d)) => {
+                d.stop();
+                self.enqueue(socket);
                 self.deadlines.at_latest(socket, deadline);
             }
             _ => {}

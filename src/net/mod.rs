@@ -19,6 +19,7 @@ mod intake;
 mod listener;
 mod names;
 mod outbox;
+mod park;
 mod run_queue;
 mod slot;
 mod source;

@@ -14,6 +14,8 @@ use std::time::Instant;
 
 /// Datagrams read per turn.
 const PER_TURN: usize = 1024;
+/// What may still come once its source stops: more than a receive buffer holds.
+const LAST_READ: usize = 1 << 16;
 /// The largest datagram there is, and a byte to tell that nothing was cut.
 pub(super) const LARGEST: usize = 65_536;
 
@@ -25,6 +27,8 @@ pub(super) struct Datagrams {
     /// Stored batches whose tickets are open.
     open: VecDeque<Delivery>,
     told: Throttle,
+    /// Datagrams it may still read, once its source stops.
+    last_read: Option<usize>,
 }
 
 impl Datagrams {
@@ -34,14 +38,28 @@ impl Datagrams {
         deliver: Arc<Deliver>,
         wake: Arc<dyn Wake>,
     ) -> Datagrams {
-        Datagrams { socket, wake, protocol, deliver, open: VecDeque::new(), told: Throttle::default() }
+        Datagrams {
+            socket,
+            wake,
+            protocol,
+            deliver,
+            open: VecDeque::new(),
+            told: Throttle::default(),
+            last_read: None,
+        }
+    }
+
+    /// Its source stops: what the socket holds is read once.
+    pub fn stop(&mut self) {
+        self.last_read.get_or_insert(LAST_READ);
     }
 
     /// Reads and stores up to a turn's worth. `true` when more may wait.
     pub fn step(&mut self, scratch: &mut [u8], names: &Names, now: Instant) -> bool {
         self.settle();
         let limits = self.deliver.limits();
-        let mut left = PER_TURN;
+        let turn = self.last_read.map_or(PER_TURN, |n| n.min(PER_TURN));
+        let mut left = turn;
         while left > 0 {
             let mut batch = Batch::new();
             let mut bytes = 0;
@@ -73,10 +91,12 @@ impl Datagrams {
             }
             self.store(batch, now);
             if drained {
+                self.last_read = self.last_read.map(|_| 0);
                 return false;
             }
         }
-        true
+        self.last_read = self.last_read.map(|n| n - turn);
+        self.last_read != Some(0)
     }
 
     fn store(&mut self, batch: Batch, now: Instant) {
@@ -119,8 +139,9 @@ impl Datagrams {
         }
     }
 
+    /// Whether a stopping source is through with it.
     pub fn is_settled(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.last_read.unwrap_or(0) == 0
     }
 
     pub fn source_name(&self) -> &str {

@@ -1,1 +1,13 @@
-//! System tests on the real binary.
+//! System tests on the real binary: each starts its own agent, on ports the kernel chooses, in a folder of its own.
+//! Waits are on a condition with a deadline; see `util`.
+
+mod badinput;
+mod config;
+mod examples;
+mod flow;
+mod full;
+mod limits;
+mod monitor;
+mod retry;
+mod stop;
+mod util;

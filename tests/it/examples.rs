@@ -1,0 +1,80 @@
+//! The configurations in etc: they pass `flumed check`, they run, and they show every key of their component.
+
+use crate::util::{flumed, Agent, Folder};
+use std::path::{Path, PathBuf};
+
+fn etc() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("etc")
+}
+
+/// The examples and the quick start.
+fn all() -> Vec<PathBuf> {
+    let dir = std::fs::read_dir(etc().join("examples")).unwrap();
+    let mut files: Vec<PathBuf> = dir.map(|e| e.unwrap().path()).collect();
+    files.push(etc().join("quickstart.conf"));
+    files
+}
+
+#[test]
+fn every_example_passes_the_check_without_a_word() {
+    let folder = Folder::new();
+    for file in all() {
+        let (code, out, err) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", file.to_str().unwrap()]);
+        assert_eq!((code, out.as_str()), (Some(0), "0 errors, 0 warnings\n"), "{} {err}", file.display());
+    }
+}
+
+#[test]
+fn every_example_runs() {
+    for file in all() {
+        // Ports of our own, because others may have those of the file.
+        let text: String = std::fs::read_to_string(&file)
+            .unwrap()
+            .lines()
+            .map(|l| match l.split_once(".port = ") {
+                Some((key, _)) if !l.starts_with('#') => format!("{key}.port = 0\n"),
+                _ => format!("{l}\n"),
+            })
+            .collect();
+        let folder = Folder::new();
+        std::fs::create_dir(folder.path("flumed-quickstart")).unwrap();
+        let mut agent = Agent::spawn(folder, &text, &[], None);
+        agent.wait_log("agent a1 started");
+        agent.wait_log("sink ");
+        let log = agent.stop();
+        assert!(!log.contains("ERROR") && !log.contains(" WARN"), "{}: {log}", file.display());
+    }
+}
+
+#[test]
+fn every_type_has_an_example_with_every_key() {
+    let folder = Folder::new();
+    let components = |args: &[&str]| flumed(&folder.path(""), &[&["components"], args].concat()).1;
+    let list = components(&[]);
+    let types = list.lines().filter_map(|l| l.split(' ').next());
+    let mut seen = 0;
+    for (kind, name) in types.filter_map(|t| t.split_once('.')) {
+        let (file, before) = match kind {
+            "source" | "channel" | "sink" => (name, format!("a1.{kind}s.")),
+            _ => continue,
+        };
+        seen += 1;
+        let path = etc().join(format!("examples/{file}.conf"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let shown: Vec<&str> = text
+            .lines()
+            .map(|l| l.trim_start_matches(['#', ' ']))
+            .filter_map(|l| l.strip_prefix(&before)?.split_once('.')?.1.split_once(" = "))
+            .map(|(key, _)| key)
+            .collect();
+        let table = components(&[&format!("{kind}.{name}")]);
+        let keys = table.lines().skip_while(|l| !l.starts_with("key ")).skip(1);
+        let mut count = 0;
+        for key in keys.filter_map(|l| l.split_whitespace().next()) {
+            count += 1;
+            assert!(shown.contains(&key), "{key} of {kind}.{name} is not in {}", path.display());
+        }
+        assert!(count > 0, "{table}");
+    }
+    assert!(seen >= 7, "{list}");
+}

@@ -1,0 +1,382 @@
+//! What every theme uses: a folder, a configuration, an agent that runs in it, a client for lines, an HTTP GET.
+
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{park_timeout, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long anything may take that has no deadline of its own. Only a test that fails waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder that goes when it is dropped.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("flumed-it-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A configuration of agent a1, in the making. Its lists are written when it is started.
+#[derive(Default)]
+pub struct Conf {
+    names: [Vec<String>; 3],
+    text: String,
+    args: Vec<String>,
+    descriptors: Option<u32>,
+    folders: Vec<String>,
+}
+
+const SOURCES: usize = 0;
+const CHANNELS: usize = 1;
+const SINKS: usize = 2;
+
+impl Conf {
+    pub fn new() -> Conf {
+        Conf::default()
+    }
+
+    fn part(mut self, group: usize, name: &str, kind: &str, keys: &[&str]) -> Conf {
+        self.names[group].push(name.to_owned());
+        let word = ["sources", "channels", "sinks"][group];
+        for line in [format!("type = {kind}").as_str()].iter().chain(keys) {
+            self.text += &format!("a1.{word}.{name}.{line}\n");
+        }
+        self
+    }
+
+    /// A source on a port of 127.0.0.1, unless its keys say where.
+    pub fn source(self, name: &str, kind: &str, channels: &str, keys: &[&str]) -> Conf {
+        let host = if kind == "netcat" { "bind = 127.0.0.1" } else { "host = 127.0.0.1" };
+        self.source_anywhere(name, kind, channels, &[&[host, "port = 0"], keys].concat())
+    }
+
+    pub fn source_anywhere(self, name: &str, kind: &str, channels: &str, keys: &[&str]) -> Conf {
+        let channels = format!("channels = {channels}");
+        self.part(SOURCES, name, kind, &[&[channels.as_str()], keys].concat())
+    }
+
+    pub fn channel(self, name: &str, keys: &[&str]) -> Conf {
+        self.part(CHANNELS, name, "memory", keys)
+    }
+
+    pub fn sink(self, name: &str, kind: &str, channel: &str, keys: &[&str]) -> Conf {
+        let channel = format!("channel = {channel}");
+        self.part(SINKS, name, kind, &[&[channel.as_str()], keys].concat())
+    }
+
+    /// A file_roll sink into a folder that is there.
+    pub fn files(self, name: &str, channel: &str, folder: &str) -> Conf {
+        self.folder(folder).files_later(name, channel, folder, &[])
+    }
+
+    /// Makes a folder in the agent's own.
+    pub fn folder(mut self, name: &str) -> Conf {
+        self.folders.push(name.to_owned());
+        self
+    }
+
+    /// A file_roll sink into a folder that the test makes, or not.
+    pub fn files_later(self, name: &str, channel: &str, folder: &str, keys: &[&str]) -> Conf {
+        let folder = format!("sink.directory = {folder}");
+        self.sink(name, "file_roll", channel, &[&[folder.as_str(), "sink.rollInterval = 0"], keys].concat())
+    }
+
+    pub fn arg(mut self, arg: &str) -> Conf {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Gives the agent a hard limit on descriptors.
+    pub fn descriptors(mut self, most: u32) -> Conf {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// Starts the agent and waits until it says so.
+    pub fn start(self) -> Agent {
+        let [r, c, k] = self.names.map(|names| names.join(" "));
+        let text = format!("a1.sources = {r}\na1.channels = {c}\na1.sinks = {k}\n{}", self.text);
+        let folder = Folder::new();
+        for name in self.folders {
+            std::fs::create_dir(folder.path(&name)).unwrap();
+        }
+        let agent = Agent::spawn(folder, &text, &self.args, self.descriptors);
+        agent.wait_log("agent a1 started");
+        agent
+    }
+}
+
+/// Lines of the agent's log, as they come.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    more: Condvar,
+}
+
+impl Log {
+    fn read(&self, from: impl Read) {
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            self.lines.lock().unwrap().0.push(String::from_utf8_lossy(&line).into_owned());
+            self.more.notify_all();
+        }
+        self.lines.lock().unwrap().1 = true;
+        self.more.notify_all();
+    }
+}
+
+/// An agent a1 that runs; killed when dropped.
+pub struct Agent {
+    pub folder: Folder,
+    child: Child,
+    log: Arc<Log>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Agent {
+    /// Starts an agent on a configuration as it stands.
+    pub fn spawn(folder: Folder, text: &str, args: &[String], descriptors: Option<u32>) -> Agent {
+        std::fs::write(folder.path("a1.conf"), text).unwrap();
+        let mut command = match descriptors {
+            None => Command::new(env!("CARGO_BIN_EXE_flumed")),
+            Some(n) => {
+                let mut sh = Command::new("sh");
+                let script = format!("ulimit -n {n}; exec \"$0\" \"$@\"");
+                sh.args(["-c", &script, env!("CARGO_BIN_EXE_flumed")]);
+                sh
+            }
+        };
+        command.args(["agent", "-n", "a1", "-f", "a1.conf"]);
+        if !args.iter().any(|a| a.starts_with("-Dflume.monitoring.type")) {
+            command.arg("-Dflume.monitoring.type=http");
+        }
+        command.arg("-Dflume.monitoring.port=0").args(args).current_dir(&folder.0).env_remove("RUST_LOG");
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = Arc::new(Log::default());
+        let its = log.clone();
+        let reader = Some(std::thread::spawn(move || its.read(stderr)));
+        Agent { folder, child, log, reader }
+    }
+
+    /// The first line of the log that holds the text; waits for it.
+    pub fn wait_log(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut held = self.log.lines.lock().unwrap();
+        loop {
+            if let Some(line) = held.0.iter().find(|l| l.contains(text)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!held.1 && !left.is_zero(), "no log line with '{text}' in:\n{}", held.0.join("\n"));
+            held = self.log.more.wait_timeout(held, left).unwrap().0;
+        }
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lines.lock().unwrap().0.join("\n")
+    }
+
+    /// Where a source listens, once it does.
+    pub fn address(&self, source: &str) -> SocketAddr {
+        self.listening(&format!("source {source} started"))
+    }
+
+    fn listening(&self, who: &str) -> SocketAddr {
+        let line = self.wait_log(&format!("{who}, listening on "));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    pub fn connect(&self, source: &str) -> Client {
+        Client::new(self.address(source))
+    }
+
+    pub fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    }
+
+    /// Waits for the end; the exit code, and the whole log.
+    pub fn wait_exit(&mut self, within: Duration) -> (Option<i32>, String) {
+        let deadline = Instant::now() + within;
+        let status: ExitStatus = loop {
+            if let Some(s) = self.child.try_wait().unwrap() {
+                break s;
+            }
+            assert!(Instant::now() < deadline, "still running after {within:?}:\n{}", self.log());
+            park_timeout(Duration::from_millis(5));
+        };
+        if let Some(r) = self.reader.take() {
+            r.join().unwrap();
+        }
+        (status.code(), self.log())
+    }
+
+    /// SIGTERM, and an orderly end.
+    pub fn stop(&mut self) -> String {
+        self.signal("TERM");
+        let (code, log) = self.wait_exit(PATIENCE);
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
+
+    pub fn make_folder(&self, name: &str) {
+        std::fs::create_dir(self.folder.path(name)).unwrap();
+    }
+
+    /// All bytes of the files of a folder, in the order of their numbers.
+    pub fn bytes(&self, folder: &str) -> Vec<u8> {
+        let Ok(dir) = std::fs::read_dir(self.folder.path(folder)) else { return Vec::new() };
+        let mut files: Vec<PathBuf> = dir.map(|e| e.unwrap().path()).collect();
+        files.sort_by_key(|p| number(p));
+        files.iter().flat_map(|p| std::fs::read(p).unwrap()).collect()
+    }
+
+    pub fn lines(&self, folder: &str) -> Vec<String> {
+        let text = String::from_utf8(self.bytes(folder)).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until a folder's files have this many lines.
+    pub fn wait_lines(&self, folder: &str, n: usize) -> Vec<String> {
+        let count = || self.bytes(folder).iter().filter(|b| **b == b'\n').count();
+        wait(n, || count().min(n));
+        self.lines(folder)
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        get(self.listening("monitor metrics started"), path)
+    }
+
+    pub fn metrics(&self) -> serde_json::Value {
+        serde_json::from_str(&self.get("/metrics").1).unwrap()
+    }
+
+    /// A number from the metrics, such as `SOURCE.r1`, `EventAcceptedCount`.
+    pub fn metric(&self, component: &str, key: &str) -> usize {
+        let all = self.metrics();
+        all[component][key].as_str().unwrap_or_else(|| panic!("{component} {key}")).parse().unwrap()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(r) = self.reader.take() {
+            let _ = r.join();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of the agent\n{}", self.log());
+        }
+    }
+}
+
+/// `1754-12` -> 12.
+fn number(file: &Path) -> u64 {
+    let name = file.file_name().unwrap().to_str().unwrap();
+    name.rsplit('-').next().unwrap().parse().unwrap()
+}
+
+/// A number from the lines that a stopping agent logs.
+pub fn shutdown_metric(log: &str, component: &str, key: &str) -> usize {
+    let (kind, name) = component.split_once('.').unwrap();
+    let head = format!("Shutdown Metric for type: {kind}, name: {name}. ");
+    let line = log.lines().find_map(|l| l.split_once(&head)).unwrap_or_else(|| panic!("{log}")).1;
+    let pairs = line.split(", ").filter_map(|p| p.split_once(" == "));
+    pairs.filter(|(k, _)| *k == key).map(|(_, v)| v.parse().unwrap()).next().unwrap()
+}
+
+/// A peer that sends and reads lines.
+pub struct Client {
+    pub socket: TcpStream,
+    answers: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Client {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        let answers = BufReader::new(socket.try_clone().unwrap());
+        Client { socket, answers }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// The next line of what the agent sends, newline included; empty at the end.
+    pub fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Sends a line and reads its answer.
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n"));
+        self.answer()
+    }
+
+    /// Whether the agent has closed, or closes now.
+    pub fn is_closed(&mut self) -> bool {
+        let mut rest = [0; 1];
+        match self.answers.read(&mut rest) {
+            Ok(n) => n == 0,
+            Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// One HTTP request on a connection of its own: the status and the body.
+pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Waits until a value is the one expected.
+pub fn wait<T: PartialEq + Debug>(expected: T, mut value: impl FnMut() -> T) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let v = value();
+        if v == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{v:?} where {expected:?} was expected");
+        park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Runs the program to its end: exit code, standard output, standard error.
+pub fn flumed(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flumed"));
+    let Output { status, stdout, stderr } =
+        command.args(args).current_dir(folder).env_remove("RUST_LOG").output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
