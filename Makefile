@@ -18,7 +18,7 @@ quickstart: all
 check: layers
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \
 	  echo "make check needs rustfmt and clippy: rustup component add rustfmt clippy," \
-	    "or apt-get install rustfmt rust-clippy (Debian 13: rustfmt-web rust-web-clippy)"; exit 1; }
+	    "or (Debian) apt-get install rustfmt-web rust-web-clippy"; exit 1; }
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(MAKE) test
@@ -32,10 +32,10 @@ test:
 	$(CARGO) test
 
 # Against util-linux logger, rsyslog and Python; as root, installs what is missing.
-interop: all
-	FLUMED=$(TARGET)/release/flumed scripts/interop
+interop:
+	scripts/interop
 
-bench: all
+bench:
 	scripts/bench
 
 # The dependency tree, judged.

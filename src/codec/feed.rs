@@ -4,7 +4,7 @@
 //! new batch. Every call is checked: `used` stays within the chunk and a full batch is progress.
 
 use super::{Chunk, Decoded, Fault, Then};
-use crate::event::{Batch, Buffer};
+use crate::event::{Batch, Buffer, EventRef};
 
 /// An event as tests compare it: body and headers as text, invalid UTF-8 shown as U+FFFD.
 #[derive(Debug, PartialEq, Eq, Clone)]
@@ -14,6 +14,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    pub fn all(batch: &Batch) -> Vec<Seen> {
+        let text = |v: &[u8]| String::from_utf8_lossy(v).into_owned();
+        let headers = |e: &EventRef<'_>| e.headers().map(|(k, v)| (k.name().to_owned(), text(v))).collect();
+        batch.iter().map(|e| Seen { body: e.body().to_vec(), headers: headers(&e) }).collect()
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
     }
@@ -39,15 +45,7 @@ pub fn pieces(
             assert!(done.used <= buffer.len() - from, "used more than the chunk");
             assert!(done.then != Then::Full || !batch.is_empty(), "full without an event");
             from += done.used;
-            seen.extend(batch.iter().map(|e| {
-                Seen {
-                    body: e.body().to_vec(),
-                    headers: e
-                        .headers()
-                        .map(|(k, v)| (k.name().to_owned(), String::from_utf8_lossy(v).into_owned()))
-                        .collect(),
-                }
-            }));
+            seen.extend(Seen::all(&batch));
             match done.then {
                 Then::NeedMore => break,
                 Then::Full => {}

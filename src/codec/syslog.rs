@@ -336,4 +336,6 @@ fn priority(text: &[u8], end: End) -> Option<Priority> {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

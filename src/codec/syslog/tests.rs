@@ -6,7 +6,7 @@ const WIDE: BatchLimits = BatchLimits { events: 1000, bytes: 1 << 20 };
 /// 2023-11-14T22:13:20Z
 const NOW: u64 = 1_700_000_000_000;
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings { event_size: 2500, keep_fields: KeepFields::None, format: None, zone: TimeZone::UTC }
 }
 
