@@ -51,7 +51,7 @@ install: all
 	  install -d $(DOC)/init/$${f%/*} && \
 	  sed 's|/usr/local|$(PREFIX)|g' etc/init/$$f > $(DOC)/init/$$f || exit 1; done
 	chmod 755 $(DOC)/init/sysv/flumed $(DOC)/init/openrc/flumed
-	install -m 644 etc/quickstart.conf $(DOC)/examples/quickstart.conf
+	install -m 644 etc/quickstart.conf etc/examples/*.conf $(DOC)/examples
 
 clean:
 	$(CARGO) clean
