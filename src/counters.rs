@@ -4,8 +4,9 @@
 //! plain data. A [`Registry`] lists what exists. Any thread; the mutexes here are leaves and held for a copy.
 
 use crate::clock::now_ms;
+use crate::lock::lock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A number that only grows.
 #[derive(Default, Debug)]
@@ -37,10 +38,6 @@ impl Gauge {
     pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where a component stands in its life.

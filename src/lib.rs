@@ -26,6 +26,7 @@ pub mod deliver;
 pub mod event;
 pub mod interceptor;
 pub mod lifecycle;
+pub mod lock;
 pub mod monitor;
 pub mod net;
 pub mod registry;

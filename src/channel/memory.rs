@@ -9,12 +9,12 @@
 //! made after it is released.
 
 use super::{
-    lock, Channel, ChannelParts, ChannelSpec, Limits, PutError, Room, Run, TakeError, Ticket, Waiter,
-    Waiters, Wake,
+    Channel, ChannelParts, ChannelSpec, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Waiters, Wake,
 };
 use crate::config::{Context, Declared, Default as Absent, Key, Kind, Spec, Type};
 use crate::counters::{ChannelCounters, Measure};
 use crate::event::Events;
+use crate::lock::lock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

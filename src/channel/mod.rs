@@ -15,7 +15,7 @@ use crate::counters::ChannelCounters;
 use crate::event::{EventRef, Events};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub mod memory;
@@ -231,8 +231,3 @@ pub type ChannelSpec = Spec<Build>;
 
 /// Every channel type.
 pub static ALL: &[&ChannelSpec] = &[&memory::SPEC];
-
-/// A caught panic elsewhere leaves the state whole (no operation here panics half-way), so the lock goes on.
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -2,9 +2,10 @@
 //! and room that vanishes between two reservations. What it holds it keeps like the memory channel it wraps.
 
 use super::memory::MemoryChannel;
-use super::{lock, Channel, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Wake};
+use super::{Channel, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Wake};
 use crate::counters::ChannelCounters;
 use crate::event::Events;
+use crate::lock::lock;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -196,10 +196,6 @@ impl Batch {
         }
     }
 
-    pub fn set_body(&mut self, i: usize, body: &[u8]) {
-        self.records[i].body = self.store(body);
-    }
-
     /// Keeps the events for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(EventRef<'_>) -> bool) {
         let records = std::mem::take(&mut self.records);

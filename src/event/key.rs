@@ -3,8 +3,9 @@
 //! Every header name lives once in a process-wide table that only grows and is read without a lock. Names
 //! come from the code (the constants below), from the configuration and, bounded in number, from peers.
 
+use crate::lock::lock;
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 /// How many different header names the process can hold.
 const TABLE_SIZE: usize = 8192;
@@ -36,7 +37,7 @@ impl Key {
     pub fn intern(name: &str) -> Option<Key> {
         let index =
             INDEX.get_or_init(|| Mutex::new(KNOWN.iter().enumerate().map(|(i, k)| (*k, i as u32)).collect()));
-        let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = lock(index);
         if let Some(n) = index.get(name) {
             return Some(Key(*n));
         }

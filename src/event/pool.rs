@@ -3,8 +3,9 @@
 //! The event loop takes a buffer, reads into it, freezes it into a [`Buffer`] and hands that over with the
 //! batch. When the last span into it is gone, wherever that is, the memory goes back to the pool.
 
+use crate::lock::lock;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// Filled bytes that many events may point into.
 pub struct Buffer {
@@ -66,7 +67,7 @@ impl BufferPool {
 
     /// A writable buffer of `buffer_size` bytes with unspecified contents.
     pub fn take(&self) -> Vec<u8> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = lock(&self.free).pop();
         free.unwrap_or_else(|| vec![0; self.size])
     }
 
@@ -75,7 +76,7 @@ impl BufferPool {
         if bytes.len() != self.size {
             return;
         }
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = lock(&self.free);
         if free.len() < self.keep {
             free.push(bytes);
         }
@@ -85,11 +86,6 @@ impl BufferPool {
     pub fn freeze(self: &Arc<Self>, bytes: Vec<u8>, filled: usize) -> Arc<Buffer> {
         debug_assert!(filled <= bytes.len());
         Arc::new(Buffer { filled: filled.min(bytes.len()), bytes, home: Arc::downgrade(self) })
-    }
-
-    /// Frees what waits unused.
-    pub fn trim(&self) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -5,9 +5,10 @@
 use super::slot::Token;
 use super::source::Attach;
 use crate::channel::Wake;
+use crate::lock::lock;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// A source, as a loop knows it.
@@ -32,10 +33,6 @@ pub(super) struct Shared {
     signalled: AtomicBool,
     commands: Mutex<Vec<Command>>,
     woken: Mutex<Vec<Token>>,
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {

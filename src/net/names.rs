@@ -3,10 +3,11 @@
 //! The thread starts with the first question, `names`, and keeps a bounded cache. Who asks sets its own deadline: an
 //! answer that comes too late is for the next one. Any thread may ask; two leaf mutexes.
 
+use crate::lock::lock;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::mpsc::{channel, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const KEEP: Duration = Duration::from_secs(300);
@@ -18,10 +19,6 @@ type Answer = Box<dyn FnOnce(String) + Send>;
 pub struct Names {
     cache: Arc<Mutex<HashMap<IpAddr, (Instant, String)>>>,
     asked: Mutex<Option<Sender<(IpAddr, Answer)>>>,
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Names {
