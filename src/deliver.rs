@@ -82,6 +82,14 @@ impl Delivery {
         self.events
     }
 
+    /// Lets go of buffers that these events would mostly waste, before a wait that may be long.
+    pub fn compact(&mut self) {
+        for p in &mut self.parts {
+            p.events = p.events.clone().compact();
+        }
+        self.charge = self.parts.iter().map(|p| p.events.charge()).max().unwrap_or(0);
+    }
+
     /// Bytes this delivery keeps alive.
     pub fn charge(&self) -> usize {
         self.charge

@@ -168,7 +168,8 @@ impl Inner {
             };
             let len = run.events.len();
             if len > left {
-                let bytes = run.bytes * left / len;
+                // In 64 bits: the product may not fit a 32-bit usize.
+                let bytes = (run.bytes as u64 * left as u64 / len as u64) as usize;
                 let front = Run { events: run.events.split_to(left), bytes, ..run };
                 run = Run { first: run.first + left as u64, bytes: run.bytes - bytes, ..run };
                 if from_returned {

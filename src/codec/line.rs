@@ -15,6 +15,9 @@ use super::{BatchLimits, Chunk, Decoded, Fault, Then};
 use crate::event::{Batch, Body};
 use memchr::memchr;
 
+/// Room in a batch's byte limit for what an event takes beside its body.
+const EVENT_BYTES: usize = 64;
+
 pub struct LineDecoder {
     charset: Charset,
     lines: Lines,
@@ -37,6 +40,11 @@ impl LineDecoder {
             Box::new(Text { decoder: charset.decoder(), bytes: Vec::new(), taken: 0, ended: false })
         });
         LineDecoder { charset, lines: Lines { limit: max_line_length, seen: 0, counted: 0, units: 0 }, text }
+    }
+
+    /// Bytes of decoded text that wait for the end of their line.
+    pub fn held(&self) -> usize {
+        self.text.as_ref().map_or(0, |t| t.bytes.capacity())
     }
 
     /// Puts the complete lines of the chunk into the batch; `eof` when no more bytes will come.
@@ -105,7 +113,7 @@ impl Lines {
                 return Decoded { used: at, then: Then::NeedMore };
             }
             if batch.len() >= limits.events
-                || (!batch.is_empty() && batch.content_bytes() + len > limits.bytes)
+                || (!batch.is_empty() && batch.weight() + len + EVENT_BYTES > limits.bytes)
             {
                 self.seen = len;
                 return Decoded { used: at, then: Then::Full };

@@ -36,8 +36,8 @@ pub const MIN_EVENT_SIZE: usize = 10;
 /// The most events a batch gets room for when its first line is seen.
 const RESERVED: usize = 512;
 
-/// Room in a batch's byte limit for the header values a decoder writes itself.
-const HEADER_BYTES: usize = 32;
+/// Room in a batch's byte limit for what an event takes beside its text: its record, headers and their values.
+const EVENT_BYTES: usize = 256;
 
 /// Which fields of the original line stay in the body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -310,8 +310,8 @@ fn text(line: &[u8], end: End) -> &[u8] {
 }
 
 fn is_full(batch: &Batch, limits: BatchLimits, text: usize) -> bool {
-    let need = text + HEADER_BYTES;
-    batch.len() >= limits.events || (!batch.is_empty() && batch.content_bytes() + need > limits.bytes)
+    let need = text + EVENT_BYTES;
+    batch.len() >= limits.events || (!batch.is_empty() && batch.weight() + need > limits.bytes)
 }
 
 struct Priority {

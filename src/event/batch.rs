@@ -39,8 +39,8 @@ struct Header {
 #[derive(Clone, Copy)]
 struct Record {
     first_header: u32,
-    headers: u16,
-    room: u16,
+    headers: u32,
+    room: u32,
     body: Span,
 }
 
@@ -81,9 +81,13 @@ impl Batch {
         self.headers.reserve(headers);
     }
 
-    /// Bytes of bodies and headers, for the limit of a batch. A value many events share may count once.
-    pub fn content_bytes(&self) -> usize {
-        self.own.len() + self.shared_used
+    /// Bytes the batch needs when it owns everything: bodies, headers, records. What keeps alive a buffer that is
+    /// mostly others' is copied out of it, so a channel is charged at most twice this.
+    pub fn weight(&self) -> usize {
+        self.shared_used
+            + self.own.len()
+            + self.records.len() * std::mem::size_of::<Record>()
+            + self.headers.len() * std::mem::size_of::<Header>()
     }
 
     /// Makes a buffer's bytes nameable by [`span_of`](Batch::span_of). Returns its segment.
@@ -136,7 +140,7 @@ impl Batch {
     pub fn push_headers(&mut self, headers: &[(Key, Span)]) {
         let r = self.records.last_mut().expect("push_headers follows push");
         debug_assert_eq!(r.first_header as usize + r.headers as usize, self.headers.len());
-        r.headers += headers.len() as u16;
+        r.headers += headers.len() as u32;
         r.room = r.headers;
         self.shared_used +=
             headers.iter().filter(|(_, s)| s.segment > 0).map(|(_, s)| s.len()).sum::<usize>();
@@ -199,8 +203,15 @@ impl Batch {
     /// Keeps the events for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(EventRef<'_>) -> bool) {
         let records = std::mem::take(&mut self.records);
-        let kept = records.into_iter().filter(|r| keep(EventRef { batch: self, record: r })).collect();
+        let kept: Vec<Record> =
+            records.into_iter().filter(|r| keep(EventRef { batch: self, record: r })).collect();
         self.records = kept;
+        let shared = |s: Span| if s.segment > 0 { s.len() } else { 0 };
+        let headers = |r: &Record| {
+            let from = r.first_header as usize;
+            self.headers[from..from + r.headers as usize].iter().map(|h| shared(h.value)).sum::<usize>()
+        };
+        self.shared_used = self.records.iter().map(|r| shared(r.body) + headers(r)).sum();
     }
 
     /// Copies what the shared segments hold into the batch and lets go of them.
@@ -227,18 +238,7 @@ impl Batch {
 
     /// Bytes that stay allocated while this batch lives.
     fn pinned(&self) -> usize {
-        self.shared.iter().map(|b| b.pinned()).sum::<usize>() + self.unshared()
-    }
-
-    /// Bytes the batch needs when it owns everything.
-    fn needed(&self) -> usize {
-        self.shared_used + self.unshared()
-    }
-
-    fn unshared(&self) -> usize {
-        self.own.len()
-            + self.records.len() * std::mem::size_of::<Record>()
-            + self.headers.len() * std::mem::size_of::<Header>()
+        self.shared.iter().map(|b| b.pinned()).sum::<usize>() + self.weight() - self.shared_used
     }
 }
 
@@ -322,15 +322,20 @@ impl Events {
     /// Bytes of memory to charge for these events: their share of what the batch keeps alive, or of what is
     /// left of it after [`compact`](Events::compact) where they would be compacted.
     pub fn charge(&self) -> usize {
-        let all = if self.wasteful() { self.batch.needed() } else { self.batch.pinned() };
-        (all * self.len()).div_ceil(self.batch.len().max(1))
+        let all = if self.wasteful() { self.batch.weight() } else { self.batch.pinned() };
+        self.share(all, self.len())
     }
 
     /// Whether these events use less than half of the buffers they would keep alive.
     fn wasteful(&self) -> bool {
         let share = self.picked.as_ref().map_or(self.batch.len(), |p| p.len());
-        let used = self.batch.needed() * share / self.batch.len().max(1);
-        used * 2 < self.batch.pinned()
+        self.share(self.batch.weight(), share) < self.batch.pinned().div_ceil(2)
+    }
+
+    /// What `n` of the batch's events have of `all`, rounded up. (In 64 bits: the product may not fit a 32-bit usize.)
+    fn share(&self, all: usize, n: usize) -> usize {
+        let part = (all as u64 * n as u64).div_ceil(self.batch.len().max(1) as u64);
+        usize::try_from(part).unwrap_or(usize::MAX)
     }
 
     /// The same events, copied out of buffers they would mostly waste.
@@ -339,7 +344,7 @@ impl Events {
             return self;
         }
         let mut copy = Batch::new();
-        copy.own.reserve_exact(self.batch.needed() * self.len() / self.batch.len().max(1));
+        copy.own.reserve_exact(self.share(self.batch.own.len() + self.batch.shared_used, self.len()));
         copy.records.reserve_exact(self.len());
         for e in self.iter() {
             copy.push(Body::Copy(e.body()));

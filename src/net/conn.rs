@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How long an ended connection's input is dropped before it is closed.
 const DISCARD: Duration = Duration::from_millis(500);
+/// What a session may hold of an unfinished message before its time counts.
+const SMALL: usize = 4096;
 /// A connection that talked this lately may have answers on their way.
 const RECENT: Duration = Duration::from_secs(1);
 /// How long a peer's name may take.
@@ -73,13 +75,16 @@ pub(super) struct Conn {
     pub intake: Intake,
     /// Waits for budget.
     pub starved: bool,
+    /// Was given the budget for its next read.
+    pub granted: bool,
     /// Bytes this connection was last counted with.
     pub charged: usize,
     pub writable: bool,
     /// The socket told of its peer's end.
     pub hang_up: bool,
     state: State,
-    since: Instant,
+    /// When it came to be naming or discarding.
+    state_since: Instant,
     session: Option<Box<dyn Session>>,
     limits: BatchLimits,
     pending: Pending,
@@ -113,11 +118,12 @@ impl Conn {
             peer,
             intake: Intake::of_new_socket(),
             starved: false,
+            granted: false,
             charged: 0,
             writable: true,
             hang_up: false,
             state: State::Naming,
-            since: now,
+            state_since: now,
             session: None,
             limits: deliver.limits(),
             out: Outbox::default(),
@@ -163,6 +169,26 @@ impl Conn {
         }
     }
 
+    /// Nobody takes our answers any more. What the peer sent before is read on, to the error or end behind it.
+    fn deafen(&mut self, e: &io::Error) {
+        self.dead = true;
+        self.out = Outbox::default();
+        self.out_since = None;
+        self.intake.readable = true;
+        self.broken.get_or_insert_with(|| e.to_string());
+    }
+
+    /// Times a message that holds memory and is not complete; not while it is we who do not read on.
+    fn run_clock(&mut self, t: &Turn<'_>, starved: bool) {
+        let held = self.intake.holds_buffer() || self.session.as_ref().is_some_and(|s| s.memory() > SMALL);
+        let ours = !self.may_decode(t) || (starved && self.message_since.is_none());
+        if !held || ours {
+            self.message_since = None;
+        } else {
+            self.message_since.get_or_insert(t.now);
+        }
+    }
+
     /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
     fn break_off(&mut self, e: &io::Error) {
         let rest = self.intake.unfinished();
@@ -187,6 +213,7 @@ impl Conn {
             State::Open | State::Ending => {}
         }
         self.settle();
+        let waited = !self.pending.is_empty();
         self.pending.retry(t.now);
         self.decode(t);
         let mut starved = false;
@@ -205,7 +232,14 @@ impl Conn {
             }
         }
         self.settle();
-        self.flush(t)?;
+        if let Err(e) = self.flush(t) {
+            self.deafen(&e);
+        }
+        if (waited && self.pending.is_empty()) || starved {
+            // Time spent waiting for us is not the peer's idleness.
+            self.last_active = t.now;
+        }
+        self.run_clock(t, starved);
         Ok(self.judge(t, starved))
     }
 
@@ -245,11 +279,17 @@ impl Conn {
                 return self.end(t);
             }
         }
-        let stopped = self.stop_at.filter(|at| t.now >= *at).map(|_| "its source stops");
-        if let Some(cause) = stopped.or_else(|| self.stalled(t)) {
+        if self.stop_at.is_some_and(|at| t.now >= at) {
+            // Those who can be told are told.
+            let lost = self.pending.give_up("the agent stops");
+            self.settle();
+            let _ = self.flush(t);
+            return Step::Closed((lost > 0).then(|| format!("its source stops; {lost} events undelivered")));
+        }
+        if let Some(cause) = self.stalled(t) {
             let lost = self.pending.abandon();
             let why = format!("{cause}; {lost} events undelivered");
-            return Step::Closed((lost > 0 || self.stop_at.is_none()).then_some(why));
+            return Step::Closed(Some(why));
         }
         if starved {
             return Step::Starved;
@@ -286,7 +326,7 @@ impl Conn {
         let _ = self.socket.shutdown(Shutdown::Write);
         self.intake.discard();
         self.state = State::Discarding;
-        self.since = t.now;
+        self.state_since = t.now;
         Step::Again
     }
 
@@ -301,7 +341,7 @@ impl Conn {
                 Err(_) => return Ok(Step::Closed(self.broken.take())),
             }
         }
-        let over = self.since + DISCARD <= t.now || self.stop_at.is_some_and(|at| at <= t.now);
+        let over = self.state_since + DISCARD <= t.now || self.stop_at.is_some_and(|at| at <= t.now);
         Ok(if over { Step::Closed(self.broken.take()) } else { Step::Wait })
     }
 
@@ -313,14 +353,12 @@ impl Conn {
             let mut batch = Batch::new();
             let decoded = session.decode(&chunk, self.intake.eof, self.limits, &mut batch);
             self.intake.used(decoded.used);
+            if decoded.used > 0 {
+                self.message_since = None;
+            }
             let complete = match decoded.then {
                 Then::NeedMore => {
                     self.intake.put_rest_aside(t.pool);
-                    self.message_since = match self.message_since.filter(|_| decoded.used == 0) {
-                        _ if !self.intake.holds_buffer() => None,
-                        Some(since) => Some(since),
-                        None => Some(t.now),
-                    };
                     !batch.is_empty()
                 }
                 Then::Full => true,
@@ -344,7 +382,7 @@ impl Conn {
         let (session, out) = (&mut self.session, self.out.bytes());
         let mut after = After::Continue;
         self.pending.settle(&mut |events, outcome| {
-            if let Some(session) = session {
+            if let (Some(session), After::Continue) = (session.as_mut(), after) {
                 if session.answer(events, outcome, out) == After::Close {
                     after = After::Close;
                 }
@@ -383,9 +421,11 @@ impl Conn {
     pub fn deadline(&self, settings: &Settings) -> Option<Instant> {
         match self.state {
             State::Naming => {
-                return Some(self.stop_at.map_or(self.since + NAMING, |at| at.min(self.since + NAMING)))
+                return Some(
+                    self.stop_at.map_or(self.state_since + NAMING, |at| at.min(self.state_since + NAMING)),
+                )
             }
-            State::Discarding => return Some(self.since + DISCARD),
+            State::Discarding => return Some(self.state_since + DISCARD),
             State::Open | State::Ending => {}
         }
         [
@@ -402,7 +442,8 @@ impl Conn {
 
     /// Bytes to count against the agent's budget.
     pub fn in_flight(&self) -> usize {
-        self.intake.memory() + self.out.memory() + self.pending.in_flight()
+        let session = self.session.as_ref().map_or(0, |s| s.memory());
+        self.intake.memory() + self.out.memory() + session + self.pending.in_flight()
     }
 }
 

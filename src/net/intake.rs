@@ -109,22 +109,20 @@ impl Intake {
             return;
         }
         let len = buffer.len();
+        let whole = match Buffer::reclaim(buffer) {
+            Ok(whole) if from == 0 => return self.partial = Some((whole, len)),
+            Ok(whole) => Ok(whole),
+            Err(shared) => Err(shared),
+        };
         let mut bytes = if rest * 2 > pool.buffer_size() { vec![0; rest * 2] } else { pool.take() };
-        match (from, Buffer::reclaim(buffer)) {
-            (0, Ok(whole)) => {
-                pool.give_back(bytes);
-                self.partial = Some((whole, len));
-            }
-            (_, Ok(whole)) => {
+        match whole {
+            Ok(whole) => {
                 bytes[..rest].copy_from_slice(&whole[from..len]);
                 pool.give_back(whole);
-                self.partial = Some((bytes, rest));
             }
-            (_, Err(buffer)) => {
-                bytes[..rest].copy_from_slice(&buffer[from..]);
-                self.partial = Some((bytes, rest));
-            }
+            Err(shared) => bytes[..rest].copy_from_slice(&shared[from..]),
         }
+        self.partial = Some((bytes, rest));
     }
 
     fn keep(&mut self, bytes: Vec<u8>, filled: usize, pool: &Arc<BufferPool>) {

@@ -117,6 +117,10 @@ pub trait Protocol: Send + Sync {
 pub trait Session: Send {
     /// Decodes what is there into the batch; see [`crate::codec`].
     fn decode(&mut self, chunk: &Chunk<'_>, eof: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded;
+    /// Bytes the session itself holds of messages that are not complete.
+    fn memory(&self) -> usize {
+        0
+    }
     /// Appends the answer to `events` decoded events, in the order of decoding.
     fn answer(&mut self, events: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After;
 }

@@ -6,12 +6,15 @@
 use crate::lock::lock;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const KEEP: Duration = Duration::from_secs(300);
 const CACHED: usize = 4096;
+/// Questions that may wait for the look-up thread; beyond it addresses stand for names.
+const MOST_WAITING: usize = 1024;
 
 type Answer = Box<dyn FnOnce(String) + Send>;
 
@@ -19,6 +22,7 @@ type Answer = Box<dyn FnOnce(String) + Send>;
 pub struct Names {
     cache: Arc<Mutex<HashMap<IpAddr, (Instant, String)>>>,
     asked: Mutex<Option<Sender<(IpAddr, Answer)>>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Names {
@@ -33,6 +37,9 @@ impl Names {
         if let Some(name) = self.cached(ip) {
             return answer(name);
         }
+        if !self.may_ask() {
+            return answer(ip.to_string());
+        }
         let mut asked = lock(&self.asked);
         let sender = asked.get_or_insert_with(|| self.start());
         if let Err(unsent) = sender.send((ip, Box::new(answer))) {
@@ -41,9 +48,17 @@ impl Names {
         }
     }
 
+    /// Whether there is room for another question.
+    fn may_ask(&self) -> bool {
+        self.waiting.fetch_add(1, Relaxed) < MOST_WAITING || {
+            self.waiting.fetch_sub(1, Relaxed);
+            false
+        }
+    }
+
     fn start(&self) -> Sender<(IpAddr, Answer)> {
         let (tx, rx) = channel::<(IpAddr, Answer)>();
-        let cache = self.cache.clone();
+        let (cache, waiting) = (self.cache.clone(), self.waiting.clone());
         let body = move || {
             for (ip, answer) in rx {
                 let fresh =
@@ -57,6 +72,7 @@ impl Names {
                     cache.insert(ip, (Instant::now(), name.clone()));
                     name
                 });
+                waiting.fetch_sub(1, Relaxed);
                 answer(name);
             }
         };

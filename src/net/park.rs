@@ -12,6 +12,7 @@
 //! ```
 //! Belongs to its connection, on the loop's thread.
 
+use super::throttle::Throttle;
 use super::Outcome;
 use crate::channel::{Channel, PutError, TicketState, Waiter, Wake};
 use crate::deliver::{Attempt, Deliver, Delivery};
@@ -88,11 +89,30 @@ pub(super) struct Pending {
     peer: SocketAddr,
     slots: VecDeque<Slot>,
     parked: VecDeque<Parked>,
+    /// Events of the batch being stored: in neither list, should storing it panic.
+    in_hand: usize,
+    told: Throttle,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave();
+    }
 }
 
 impl Pending {
     pub fn new(deliver: Arc<Deliver>, wake: Arc<dyn Wake>, peer: SocketAddr) -> Pending {
-        Pending { deliver, can_refuse: false, wake, peer, slots: VecDeque::new(), parked: VecDeque::new() }
+        let (slots, parked) = (VecDeque::new(), VecDeque::new());
+        Pending {
+            deliver,
+            can_refuse: false,
+            wake,
+            peer,
+            slots,
+            parked,
+            in_hand: 0,
+            told: Throttle::default(),
+        }
     }
 
     /// Nothing waits and no answer is open.
@@ -113,8 +133,10 @@ impl Pending {
     pub fn offer(&mut self, batch: Batch, now: Instant) {
         let asked = batch.len();
         self.deliver.counters.event_received.add(asked);
+        self.in_hand = asked;
         let delivery = self.deliver.prepare(batch);
         self.store(asked, delivery, None, now);
+        self.in_hand = 0;
     }
 
     /// Tries to store a batch; queues its answer, or parks it (again).
@@ -161,6 +183,7 @@ impl Pending {
             }
             None => {
                 self.deliver.counters.parked.add(1);
+                delivery.compact();
                 self.parked.push_back(Parked { asked, delivery, place });
             }
         }
@@ -177,7 +200,9 @@ impl Pending {
             let Some(p) = self.parked.pop_front() else { return };
             self.deliver.counters.parked.add(-1);
             let others = self.parked.len();
+            self.in_hand = p.asked;
             self.store(p.asked, p.delivery, Some(p.place), now);
+            self.in_hand = 0;
             if self.parked.len() > others {
                 self.parked.rotate_right(1);
                 return;
@@ -200,7 +225,12 @@ impl Pending {
                     TicketState::Failed(why) => Some(Err(why)),
                 };
                 if let (Some(Err(why)), false) = (&slot.outcome, self.can_refuse) {
-                    log::warn!("source {}: a batch is stored again: {why}", self.deliver.counters.name);
+                    if let Some(note) = self.told.pass(Instant::now()) {
+                        log::warn!(
+                            "source {}: a batch is stored again: {why}{note}",
+                            self.deliver.counters.name
+                        );
+                    }
                     self.store_again();
                     continue;
                 }
@@ -218,12 +248,13 @@ impl Pending {
                         counters.event_refused.add(slot.asked);
                     } else {
                         counters.event_dropped.add(slot.asked);
-                        log::error!(
-                            "source {}: {} events from {} are lost: {why}",
-                            counters.name,
-                            slot.asked,
-                            self.peer
-                        );
+                        if let Some(note) = self.told.pass(Instant::now()) {
+                            let (source, n) = (&counters.name, slot.asked);
+                            log::error!(
+                                "source {source}: {n} events from {} are lost: {why}{note}",
+                                self.peer
+                            );
+                        }
                     }
                     Err(why)
                 }
@@ -247,10 +278,26 @@ impl Pending {
         self.parked.push_back(Parked { asked: slot.asked, delivery: slot.delivery, place });
     }
 
+    /// Refuses what is parked, and what is stored but not known to be durable: the sender may repeat it. Returns the
+    /// number of events.
+    pub fn give_up(&mut self, why: &str) -> usize {
+        for slot in self.slots.iter_mut().filter(|s| s.outcome.is_none()) {
+            slot.outcome = match slot.delivery.settle(&self.deliver) {
+                TicketState::Done => Some(Ok(())),
+                _ => Some(Err(why.to_owned())),
+            };
+        }
+        for Parked { asked, delivery, .. } in self.parked.drain(..) {
+            self.deliver.counters.parked.add(-1);
+            self.slots.push_back(Slot { asked, delivery, outcome: Some(Err(why.to_owned())) });
+        }
+        self.slots.iter().filter(|s| matches!(s.outcome, Some(Err(_)))).map(|s| s.asked).sum()
+    }
+
     /// Gives up everything that is not stored; returns how many events that is. Open tickets no longer have anyone
     /// to answer to: their events may well be stored.
     pub fn abandon(&mut self) -> usize {
-        let mut lost = 0;
+        let mut lost = std::mem::take(&mut self.in_hand);
         let counters = self.deliver.counters.clone();
         for mut p in self.parked.drain(..) {
             counters.parked.add(-1);

@@ -1,6 +1,8 @@
 //! Slots: connections and listeners by token. A token carries a generation, so that a late event, wake-up or
 //! answer for something that is gone finds nothing. Owned by one loop.
 
+use std::collections::VecDeque;
+
 /// Bits of a token that index the slab; the others count generations.
 const INDEX_BITS: u32 = 20;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
@@ -12,17 +14,18 @@ pub struct Token(pub usize);
 /// Values by token.
 pub struct Slots<T> {
     entries: Vec<(usize, Option<T>)>,
-    free: Vec<usize>,
+    /// The one free longest is used first: its old tokens are the least likely to be about still.
+    free: VecDeque<usize>,
 }
 
 impl<T> Slots<T> {
     pub fn new() -> Slots<T> {
-        Slots { entries: Vec::new(), free: Vec::new() }
+        Slots { entries: Vec::new(), free: VecDeque::new() }
     }
 
     /// The token the next insert will have; `None` when the slab is full.
     pub fn next_token(&self) -> Option<Token> {
-        match self.free.last() {
+        match self.free.front() {
             Some(&i) => Some(Token(self.entries[i].0 << INDEX_BITS | i)),
             None if self.entries.len() < INDEX_MASK => Some(Token(self.entries.len())),
             None => None,
@@ -32,7 +35,7 @@ impl<T> Slots<T> {
     /// Stores a value under [`next_token`](Slots::next_token).
     pub fn insert(&mut self, value: T) -> Option<Token> {
         let token = self.next_token()?;
-        match self.free.pop() {
+        match self.free.pop_front() {
             Some(i) => self.entries[i].1 = Some(value),
             None => self.entries.push((0, Some(value))),
         }
@@ -55,7 +58,7 @@ impl<T> Slots<T> {
             return None;
         }
         *generation = (*generation + 1) % GENERATIONS;
-        self.free.push(i);
+        self.free.push_back(i);
         value.take()
     }
 }

@@ -91,6 +91,10 @@ impl Session for Lines {
         self.lines.decode(chunk, eof, limits, batch)
     }
 
+    fn memory(&self) -> usize {
+        self.lines.held()
+    }
+
     fn answer(&mut self, events: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After {
         if self.answers {
             let line = match outcome {
