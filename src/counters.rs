@@ -72,11 +72,14 @@ impl Health {
         *lock(&self.state) = state;
     }
     /// It works again after a failure; the start time stays.
-    pub fn set_started_again(&self) {
+    /// `true` when it had failed.
+    pub fn set_started_again(&self) -> bool {
         let mut state = lock(&self.state);
-        if matches!(*state, State::Failed(_)) {
+        let failed = matches!(*state, State::Failed(_));
+        if failed {
             *state = State::Started;
         }
+        failed
     }
     pub fn state(&self) -> State {
         lock(&self.state).clone()

@@ -30,6 +30,8 @@ pub struct Delivery {
     parts: Vec<Part>,
     events: usize,
     charge: usize,
+    /// Counted as attempted.
+    tried: bool,
     tickets: Vec<Ticket>,
 }
 
@@ -67,12 +69,13 @@ impl Deliver {
     pub fn prepare(&self, mut batch: Batch) -> Delivery {
         self.chain.run(&mut batch);
         if batch.is_empty() {
-            return Delivery { parts: Vec::new(), events: 0, charge: 0, tickets: Vec::new() };
+            return Delivery::default();
         }
         let batch = Arc::new(batch);
         let all = Events::all(batch.clone());
         let (events, charge) = (all.len(), all.charge());
-        Delivery { parts: self.selector.route(&batch), events, charge, tickets: Vec::new() }
+        let parts = self.selector.route(&batch);
+        Delivery { parts, events, charge, tried: false, tickets: Vec::new() }
     }
 }
 
@@ -80,6 +83,23 @@ impl Delivery {
     /// Events that the interceptors left.
     pub fn events(&self) -> usize {
         self.events
+    }
+
+    /// Cuts off the second half of the events, if every channel gets the same ones and there is more than one.
+    pub fn split(&mut self) -> Option<Delivery> {
+        if self.events < 2 || self.parts.iter().any(|p| p.events.len() != self.events) {
+            return None;
+        }
+        let half = self.events / 2;
+        let mut rest = Delivery { events: self.events - half, tried: self.tried, ..Delivery::default() };
+        for p in &mut self.parts {
+            let front = p.events.split_to(half);
+            let events = std::mem::replace(&mut p.events, front);
+            rest.parts.push(Part { channel: p.channel, events, required: p.required });
+        }
+        self.events = half;
+        (self.charge, rest.charge) = (self.charge / 2, self.charge.div_ceil(2));
+        Some(rest)
     }
 
     /// Lets go of buffers that these events would mostly waste, before a wait that may be long.
@@ -99,6 +119,9 @@ impl Delivery {
     /// tickets end.
     pub fn attempt(&mut self, to: &Deliver, waiter: Option<&Waiter>, wake: &Arc<dyn Wake>) -> Attempt {
         self.tickets.clear();
+        if !std::mem::replace(&mut self.tried, true) {
+            self.parts.iter().for_each(|p| to.channels[p.channel].counters().put_attempt.add(p.events.len()));
+        }
         let required = self.parts.iter().take_while(|p| p.required);
         let mut room = Vec::with_capacity(self.parts.len());
         for p in required {
@@ -121,10 +144,16 @@ impl Delivery {
             }
         }
         for p in self.parts.iter().skip_while(|p| p.required) {
-            let stored = Put::reserve(&to.channels[p.channel], Room::of(&p.events), None)
-                .and_then(|put| put.append(p.events.clone(), wake));
-            if stored.is_err() {
-                to.counters.optional_failed.add(p.events.len());
+            let channel = &to.channels[p.channel];
+            let left = store_front(channel, p.events.clone(), wake);
+            if left > 0 {
+                to.counters.optional_failed.add(left);
+                if channel.counters().may_tell_full() {
+                    let (source, name, all) =
+                        (&to.counters.name, channel.name(), to.counters.optional_failed.get());
+                    let full = channel.counters().describe_full();
+                    log::warn!("source {source}: optional channel {name} did not take {left} events ({all} so far): {full}");
+                }
             }
         }
         Attempt::Stored
@@ -152,6 +181,22 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Stores the longest front of `events` that finds room, in transactions of the channel's size; returns how many
+/// events are left over.
+fn store_front(channel: &Arc<dyn Channel>, mut events: Events, wake: &Arc<dyn Wake>) -> usize {
+    let mut most = channel.limits().transaction_capacity;
+    while !events.is_empty() && most > 0 {
+        let mut rest = events.clone();
+        let front = rest.split_to(most);
+        let stored = Put::reserve(channel, Room::of(&front), None).and_then(|p| p.append(front, wake));
+        match stored {
+            Ok(_) => events = rest,
+            Err(_) => most = most.min(events.len()) / 2,
+        }
+    }
+    events.len()
 }
 
 /// Reserves room, or joins the line; after joining it tries once more, because room may have come free meanwhile.

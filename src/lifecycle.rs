@@ -53,10 +53,12 @@ impl Stop {
         self.halted.load(SeqCst)
     }
 
-    /// Waits for `pause`, or until told to halt.
+    /// Waits for `pause`, or until told something new: to drain, or to halt.
     pub fn pause(&self, pause: Duration) {
         let held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.changed.wait_timeout_while(held, pause, |()| !self.is_halted());
+        let draining = self.is_draining();
+        let nothing_new = |_: &mut ()| !self.is_halted() && self.is_draining() == draining;
+        let _ = self.changed.wait_timeout_while(held, pause, nothing_new);
     }
 }
 

@@ -72,10 +72,16 @@ impl SinkRunner {
     fn serve(&self, sink: &mut dyn Sink, backoff: &mut Backoff) {
         let mut tick_failed = false;
         while !self.stop.is_halted() {
+            if self.stop.is_draining() && self.channel.limits().durable {
+                // What is in it will be there when the agent starts again.
+                return;
+            }
             let due = match sink.tick(Instant::now()) {
                 Ok(due) => {
                     if std::mem::take(&mut tick_failed) {
-                        self.counters.health.set_started_again();
+                        if self.counters.health.set_started_again() {
+                            log::info!("sink {} works again", self.name);
+                        }
                     }
                     due
                 }
@@ -109,7 +115,9 @@ impl SinkRunner {
             match self.pass_on(sink, take) {
                 Ok(()) => {
                     backoff.reset();
-                    self.counters.health.set_started_again();
+                    if self.counters.health.set_started_again() {
+                        log::info!("sink {} delivers again", self.name);
+                    }
                 }
                 Err(e) => {
                     self.counters.event_write_fail.one();

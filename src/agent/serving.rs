@@ -40,8 +40,8 @@ impl Served {
         let (kind, counters) = (self.kind, &self.deliver.counters);
         match attach((self.make)(), &self.deliver) {
             Ok((attach, at)) => {
-                net.attach(self.id, attach);
                 counters.health.set(State::Started);
+                net.attach(self.id, attach);
                 log::info!("{kind} {} started, listening on {at}", counters.name);
                 self.retry = None;
             }

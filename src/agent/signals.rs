@@ -3,20 +3,23 @@
 //! A thread of their own, `signals`, because the main thread may be waiting for sinks when the second one comes.
 
 use crate::lifecycle::CUT_SHORT;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::mpsc::{channel, Receiver};
 
 /// The receiver hears of the first signal to stop.
 pub fn watch() -> io::Result<Receiver<()>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2])?;
     let (tx, rx) = channel();
     let body = move || {
         let mut stopping = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
                 log::warn!("SIGHUP ignored: this version does not reload its configuration; restart it");
+            } else if [SIGQUIT, SIGUSR1, SIGUSR2].contains(&signal) {
+                // A JVM prints its threads on SIGQUIT and lives on; the habit must not cost a memory channel here.
+                log::warn!("signal {signal} ignored: /metrics and /healthz tell the agent's state");
             } else if std::mem::replace(&mut stopping, true) {
                 log::error!("second signal: ended at once, what is in memory is lost");
                 std::process::exit(i32::from(CUT_SHORT));

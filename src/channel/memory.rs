@@ -209,11 +209,13 @@ impl Channel for MemoryChannel {
         let (lost, waiting) = {
             let mut s = lock(&self.state);
             s.open = false;
-            let lost = std::mem::take(&mut s.available);
+            // What a sink holds that never came back counts too: nobody will hear of its end.
+            let lost = s.held.events;
+            let queued = std::mem::take(&mut s.available);
             let gone = s.queue.drain(..).map(|r| r.bytes).sum::<usize>()
                 + s.returned.values().map(|r| r.bytes).sum::<usize>();
             s.returned.clear();
-            s.held.events -= lost;
+            s.held.events -= queued;
             s.held.bytes -= gone;
             (lost, s.waiters.everybody())
         };
@@ -309,7 +311,7 @@ impl Channel for MemoryChannel {
         let mut s = lock(&self.state);
         while s.available == 0 {
             let now = Instant::now();
-            if !s.open || stop.load(Relaxed) || now >= until {
+            if stop.load(Relaxed) || now >= until {
                 return Ok(Vec::new());
             }
             let waited = self.filled.wait_timeout(s, until - now);

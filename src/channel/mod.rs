@@ -143,7 +143,6 @@ pub struct Put {
 
 impl Put {
     pub fn reserve(channel: &Arc<dyn Channel>, room: Room, waiter: Option<&Waiter>) -> Result<Put, PutError> {
-        channel.counters().put_attempt.add(room.events);
         channel.reserve(room, waiter)?;
         Ok(Put { channel: channel.clone(), room: Some(room) })
     }

@@ -48,10 +48,6 @@ impl Waiters {
         self.line.remove(&w.place());
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.line.is_empty()
-    }
-
     /// Whether `who` may have room although others wait.
     pub fn admits(&self, who: Option<&Waiter>) -> bool {
         match self.line.first_key_value() {

@@ -242,7 +242,8 @@ impl Context {
 
     /// A number that the declaration bounds to what `usize` holds and that has a default.
     pub fn size(&self, key: &str) -> usize {
-        usize::try_from(self.int(key).expect("key has a default")).expect("declared bounds are not negative")
+        // Bounds are not negative; what a 32-bit machine cannot hold is as good as no limit there.
+        usize::try_from(self.int(key).expect("key has a default")).unwrap_or(usize::MAX)
     }
 
     pub fn flag(&self, key: &str) -> bool {

@@ -16,6 +16,7 @@ use super::throttle::Throttle;
 use super::udp::{Datagrams, LARGEST};
 use super::{plain_ip, Peer, Settings};
 use crate::channel::Wake;
+use crate::counters::State;
 use crate::event::BufferPool;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll};
@@ -32,6 +33,8 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 const READ_BUFFER: usize = 64 << 10;
 /// Read buffers that wait unused, at most.
 const SPARE_BUFFERS: usize = 48;
+/// Turns of accepting when a source stops: more than its backlog holds.
+const BACKLOG_TURNS: usize = 64;
 /// How long the run queue is served before the poll is asked again.
 const SLICE: Duration = Duration::from_millis(1);
 
@@ -86,9 +89,10 @@ pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(Loo
 }
 
 /// Whether a read that takes `need` more bytes may go ahead, when `common` bytes are left for everybody and `own`
-/// for its source, which holds `used`. A source that holds nothing may always read.
-fn grants(common: usize, own: usize, used: usize, need: usize) -> bool {
-    need == 0 || used == 0 || need <= own || need <= common
+/// for its source, whose other connections hold `others`. One connection alone may always read on: its own limit on
+/// the length of a message bounds it.
+fn grants(common: usize, own: usize, others: usize, need: usize) -> bool {
+    need == 0 || others == 0 || need <= own || need <= common
 }
 
 impl EventLoop {
@@ -102,27 +106,38 @@ impl EventLoop {
                     log::error!("event loop: poll: {e}");
                 }
             }
-            let mut collect = false;
-            for e in events.iter() {
-                if e.token() == WAKER {
-                    collect = true;
-                } else {
-                    self.mark(Token(e.token().0), e);
-                }
+            // Sessions and datagrams catch their own; this keeps every other connection alive should the loop itself err.
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&events, &mut woken))) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => log::error!("event loop: a panic in its own work; it goes on"),
             }
-            if collect {
-                for c in self.shared.collect(&mut woken) {
-                    if let Command::Shutdown = c {
-                        return;
-                    }
-                    self.command(c);
-                }
-                woken.drain(..).for_each(|t| self.enqueue(t));
-            }
-            self.serve();
-            self.expire();
-            self.reap();
         }
+    }
+
+    /// Everything between two waits; `false` ends the loop.
+    fn turn(&mut self, events: &Events, woken: &mut Vec<Token>) -> bool {
+        let mut collect = false;
+        for e in events.iter() {
+            if e.token() == WAKER {
+                collect = true;
+            } else {
+                self.mark(Token(e.token().0), e);
+            }
+        }
+        if collect {
+            for c in self.shared.collect(woken) {
+                if let Command::Shutdown = c {
+                    return false;
+                }
+                self.command(c);
+            }
+            woken.drain(..).for_each(|t| self.enqueue(t));
+        }
+        self.serve();
+        self.expire();
+        self.reap();
+        true
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -160,7 +175,11 @@ impl EventLoop {
                 entry.queued = false;
                 match &mut entry.kind {
                     Kind::Conn(_) => self.step(token, now),
-                    Kind::Listener(_) => self.accept(token, now),
+                    Kind::Listener(_) => {
+                        if self.accept(token, now) {
+                            self.enqueue(token);
+                        }
+                    }
                     Kind::Datagrams(_) => {
                         if self.receive(token, now) {
                             self.enqueue(token);
@@ -178,8 +197,13 @@ impl EventLoop {
         let (common, share) = self.room();
         let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
         let Some(s) = self.sources.get_mut(source) else { return };
-        let may_read =
-            grants(common, share.saturating_sub(s.in_flight), s.in_flight, c.intake.next_read(&self.pool));
+        let need = c.intake.next_read(&self.pool);
+        let granted = std::mem::take(&mut c.granted);
+        // Who comes while others wait for budget waits behind them.
+        let may_read = need == 0
+            || granted
+            || (s.starved.is_empty()
+                && grants(common, share.saturating_sub(s.in_flight), s.in_flight - c.charged, need));
         let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
         let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
             .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
@@ -217,10 +241,11 @@ impl EventLoop {
             while let Some(&token) = s.starved.front() {
                 if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
                     let need = c.intake.next_read(&self.pool);
-                    if !grants(common, own, used, need) {
+                    if !grants(common, own, used - c.charged, need) {
                         break;
                     }
                     c.starved = false;
+                    c.granted = true;
                     let from = if own >= need { &mut own } else { &mut common };
                     *from = from.saturating_sub(need);
                     used += need;
@@ -251,19 +276,22 @@ impl EventLoop {
         self.feed_starved();
     }
 
-    fn accept(&mut self, token: Token, now: Instant) {
-        let Some(Entry { source, kind: Kind::Listener(l), .. }) = self.entries.get_mut(token) else { return };
+    /// A turn of a listener; `true` when more may wait.
+    fn accept(&mut self, token: Token, now: Instant) -> bool {
+        let Some(Entry { source, kind: Kind::Listener(l), .. }) = self.entries.get_mut(token) else {
+            return false;
+        };
         let source = *source;
-        let Some(s) = self.sources.get_mut(&source) else { return };
+        let Some(s) = self.sources.get_mut(&source) else { return false };
         let mut fresh = Vec::new();
-        match l.accept(&s.deliver.counters.name, now, &mut fresh) {
-            Accepted::Drained => {}
-            Accepted::More => self.enqueue(token),
-            Accepted::Paused(at) => self.deadlines.at_latest(token, at),
+        let accepted = l.accept(&s.deliver.counters.name, now, &mut fresh);
+        if let Accepted::Paused(at) = accepted {
+            self.deadlines.at_latest(token, at);
         }
         for (socket, addr) in fresh {
             self.admit(source, socket, addr, now);
         }
+        matches!(accepted, Accepted::More)
     }
 
     fn admit(&mut self, source: SourceId, mut socket: TcpStream, addr: SocketAddr, now: Instant) {
@@ -356,6 +384,7 @@ impl EventLoop {
             }
         };
         if let Err(e) = registered {
+            deliver.counters.health.set(State::Failed(format!("cannot be polled: {e}")));
             log::error!("source {}: cannot be polled: {e}", deliver.counters.name);
         }
         self.entries.insert(Entry { source: id, queued: false, kind });
@@ -384,7 +413,11 @@ impl EventLoop {
         // What waits in the backlog or the datagram buffer was accepted by the kernel: it is read once more.
         match self.entries.get_mut(socket).map(|e| &mut e.kind) {
             Some(Kind::Listener(_)) => {
-                self.accept(socket, now);
+                for _ in 0..BACKLOG_TURNS {
+                    if !self.accept(socket, now) {
+                        break;
+                    }
+                }
                 if let Some(Entry { kind: Kind::Listener(mut l), .. }) = self.entries.remove(socket) {
                     let _ = self.poll.registry().deregister(&mut l.socket);
                 }

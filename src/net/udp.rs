@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::throttle::Throttle;
 use super::{plain_ip, DatagramProtocol, Peer};
-use crate::channel::{TicketState, Wake};
+use crate::channel::{PutError, TicketState, Wake};
 use crate::deliver::{Attempt, Deliver, Delivery};
 use crate::event::Batch;
 use mio::net::UdpSocket;
@@ -62,14 +62,11 @@ impl Datagrams {
         let mut left = turn;
         while left > 0 {
             let mut batch = Batch::new();
-            let mut bytes = 0;
             let mut drained = false;
-            while left > 0 && batch.len() < limits.events && bytes + LARGEST / 32 < limits.bytes.max(LARGEST)
-            {
+            while left > 0 && batch.len() < limits.events && batch.weight() < limits.bytes {
                 match self.socket.recv_from(scratch) {
                     Ok((n, addr)) => {
                         left -= 1;
-                        bytes += n;
                         let name = self.protocol.wants_peer_name().then(|| name_of(names, addr.ip()));
                         let peer = Peer { addr, name };
                         if !self.protocol.decode(&scratch[..n], &peer, &mut batch) {
@@ -77,15 +74,16 @@ impl Datagrams {
                         }
                     }
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    Err(e) => {
-                        if e.kind() != io::ErrorKind::WouldBlock {
-                            self.deliver.counters.event_read_fail.one();
-                            if let Some(note) = self.told.pass(now) {
-                                log::warn!("source {}: receive: {e}{note}", self.deliver.counters.name);
-                            }
-                        }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                         drained = true;
                         break;
+                    }
+                    Err(e) => {
+                        left -= 1;
+                        self.deliver.counters.event_read_fail.one();
+                        if let Some(note) = self.told.pass(now) {
+                            log::warn!("source {}: receive: {e}{note}", self.deliver.counters.name);
+                        }
                     }
                 }
             }
@@ -106,33 +104,60 @@ impl Datagrams {
         let counters = &self.deliver.counters;
         let n = batch.len();
         counters.event_received.add(n);
-        let mut delivery = self.deliver.prepare(batch);
-        let why = match delivery.attempt(&self.deliver, None, &self.wake) {
+        let delivery = self.deliver.prepare(batch);
+        // What the interceptors dropped is as good as stored.
+        counters.event_accepted.add(n - delivery.events());
+        self.place(delivery, now);
+        self.settle();
+    }
+
+    /// Stores the longest front that finds room, by halves, and drops the rest. `true` when all was stored.
+    fn place(&mut self, mut delivery: Delivery, now: Instant) -> bool {
+        let refused = match delivery.attempt(&self.deliver, None, &self.wake) {
             Attempt::Stored => {
-                counters.event_accepted.add(n);
                 self.open.push_back(delivery);
-                return self.settle();
+                return true;
             }
-            Attempt::Full(c) => format!("channel {} is full: {}", c.name(), c.counters().describe_full()),
-            Attempt::Refused(e) => e.to_string(),
+            refused => refused,
         };
-        counters.channel_write_fail.one();
-        counters.event_dropped.add(n);
+        let too_large = matches!(refused, Attempt::Refused(PutError::TooLarge(_)));
+        if too_large || matches!(refused, Attempt::Full(_)) {
+            if let Some(rest) = delivery.split() {
+                let stored = self.place(delivery, now);
+                if stored || too_large {
+                    return self.place(rest, now) && stored;
+                }
+                self.drop_events(rest.events(), &refused, now);
+                return false;
+            }
+        }
+        self.drop_events(delivery.events(), &refused, now);
+        false
+    }
+
+    fn drop_events(&mut self, n: usize, refused: &Attempt, now: Instant) {
+        self.deliver.counters.channel_write_fail.one();
+        self.deliver.counters.event_dropped.add(n);
         if let Some(note) = self.told.pass(now) {
-            log::warn!("source {}: {n} datagrams dropped, {why}{note}", counters.name);
+            let why = match refused {
+                Attempt::Full(c) => format!("channel {} is full: {}", c.name(), c.counters().describe_full()),
+                Attempt::Refused(e) => e.to_string(),
+                Attempt::Stored => "stored, but not for good".to_owned(),
+            };
+            log::warn!("source {}: {n} datagrams dropped, {why}{note}", self.deliver.counters.name);
         }
     }
 
+    /// Ends the stored batches at the front whose tickets have ended.
     fn settle(&mut self) {
         while let Some(d) = self.open.front() {
-            let counters = &self.deliver.counters;
-            match d.settle(&self.deliver) {
+            let outcome = d.settle(&self.deliver);
+            let n = d.events();
+            match outcome {
                 TicketState::Open => return,
-                TicketState::Done => {}
+                TicketState::Done => self.deliver.counters.event_accepted.add(n),
                 TicketState::Failed(why) => {
-                    counters.channel_write_fail.one();
-                    counters.event_dropped.add(d.events());
-                    log::error!("source {}: {} datagrams are lost: {why}", counters.name, d.events());
+                    self.drop_events(n, &Attempt::Refused(PutError::Down(why)), Instant::now());
                 }
             }
             self.open.pop_front();
@@ -146,6 +171,14 @@ impl Datagrams {
 
     pub fn source_name(&self) -> &str {
         &self.deliver.counters.name
+    }
+}
+
+impl Drop for Datagrams {
+    fn drop(&mut self) {
+        // Stored perhaps, but nobody will know.
+        let open: usize = self.open.iter().map(Delivery::events).sum();
+        self.deliver.counters.event_dropped.add(open);
     }
 }
 
