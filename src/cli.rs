@@ -66,7 +66,12 @@ fn agent(args: &[String], hooks: &Hooks) -> u8 {
         return CONFIGURATION;
     }
     for p in problems.sorted() {
-        log::warn!("{}", Problem { severity: Severity::Error, ..p.clone() });
+        // The level says how bad it is; the text need not.
+        let text = Problem { severity: Severity::Error, ..p.clone() };
+        match p.severity {
+            Severity::Error => log::error!("{text}: left out, as Flume would (--lenient)"),
+            Severity::Warning => log::warn!("{text}"),
+        }
     }
     match plan {
         Some(plan) => (hooks.run)(plan, options),

@@ -78,10 +78,8 @@ impl SinkRunner {
             }
             let due = match sink.tick(Instant::now()) {
                 Ok(due) => {
-                    if std::mem::take(&mut tick_failed) {
-                        if self.counters.health.set_started_again() {
-                            log::info!("sink {} works again", self.name);
-                        }
+                    if std::mem::take(&mut tick_failed) && self.counters.health.set_started_again() {
+                        log::info!("sink {} works again", self.name);
                     }
                     due
                 }

@@ -68,7 +68,8 @@ pub fn source(settings: &Context, options: &RunOptions, registry: &Arc<Registry>
     };
     let port = match given("port").map(|p| p.parse::<u16>()) {
         Some(Err(_)) => {
-            log::error!("flume.monitoring.port is not a port number; no metrics");
+            let text = given("port").unwrap_or_default();
+            log::error!("flume.monitoring.port: '{text}' is not a port number; no metrics");
             return None;
         }
         Some(Ok(port)) => port,

@@ -149,6 +149,10 @@ impl Pending {
         let mut place = place.unwrap_or_else(|| Place::new(now, &self.wake));
         let refusal = match attempt {
             Attempt::Stored => {
+                if place.told {
+                    let waited = now.saturating_duration_since(place.waiter.since).as_secs_f64();
+                    log::info!("source {} stores again after {waited:.1} s", self.deliver.counters.name);
+                }
                 place.leave();
                 return self.queue_answer(asked, delivery, None);
             }

@@ -404,7 +404,9 @@ fn datagrams_fill_the_room_there_is_and_the_rest_is_counted() {
     let to = socket.local_addr().unwrap();
     let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     // All 130 wait in the socket before the loop sees the first.
-    (0..130).for_each(|i| drop(sender.send_to(i.to_string().as_bytes(), to).unwrap()));
+    for i in 0..130 {
+        sender.send_to(i.to_string().as_bytes(), to).unwrap();
+    }
     let counters = SourceCounters::new("u1");
     let selector = replicating::for_tests(1, &[]);
     let list = vec![c.clone() as Arc<dyn Channel>];

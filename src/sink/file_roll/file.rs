@@ -11,6 +11,7 @@
 use crate::serializer::Output;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Small pieces are gathered up to this many bytes.
@@ -26,6 +27,8 @@ pub trait Disk: Send {
     /// Shortens a file; one that is that short already stays as it is.
     fn set_len(&mut self, file: &File, len: u64) -> io::Result<()>;
     fn sync_data(&mut self, file: &File) -> io::Result<()>;
+    /// Whether the file still has a name.
+    fn is_linked(&mut self, file: &File) -> io::Result<bool>;
     /// Makes the names in a directory durable.
     fn sync_dir(&mut self, path: &Path) -> io::Result<()>;
     /// Closes the file; it is gone from the process even if this fails.
@@ -53,6 +56,10 @@ impl Disk for StdDisk {
 
     fn sync_data(&mut self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn is_linked(&mut self, file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.nlink() > 0)
     }
 
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
@@ -103,6 +110,11 @@ impl RollFile {
 
     pub fn committed(&self) -> u64 {
         self.committed
+    }
+
+    /// Whether somebody deleted the file: what is written to it will be gone.
+    pub fn is_deleted(&self, disk: &mut dyn Disk) -> bool {
+        disk.is_linked(&self.file).is_ok_and(|linked| !linked)
     }
 
     /// Whether a sync of this file failed.

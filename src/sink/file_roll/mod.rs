@@ -130,6 +130,12 @@ impl FileRoll {
 
     /// Sees to it that there is a file, and no longer one whose time is over.
     fn roll(&mut self, now: Instant) -> Result<&mut Open, SinkError> {
+        let disk = self.disk.as_mut();
+        if let Some(open) = self.open.take_if(|o| o.file.is_deleted(disk)) {
+            let path = open.file.path().display();
+            log::warn!("sink {}: {path} was deleted while it was written; the next file is begun", self.name);
+            self.finish(open, false);
+        }
         if let Some(open) = self.open.take_if(|o| o.roll_at.is_some_and(|t| t <= now)) {
             if open.file.committed() > open.blank {
                 let is_durable = open.is_durable;

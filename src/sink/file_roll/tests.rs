@@ -91,6 +91,9 @@ impl Disk for FaultyDisk {
     fn sync_data(&mut self, _: &File) -> io::Result<()> {
         self.run("sync".into(), || {}, || Ok(()))
     }
+    fn is_linked(&mut self, file: &File) -> io::Result<bool> {
+        StdDisk.is_linked(file)
+    }
     fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         assert!(path.is_dir());
         self.run("sync_dir".into(), || {}, || Ok(()))
@@ -262,6 +265,15 @@ fn a_name_that_exists_is_passed_over_and_its_file_left_alone() {
     r.send(&["b"]).unwrap();
     let want = [("f-1", "old"), ("f-2", "old"), ("f-3", "a\n"), ("f-4", "old"), ("f-5", "b\n")];
     assert_eq!(r.files(), pairs(&want));
+}
+
+#[test]
+fn a_deleted_file_is_not_written_any_further() {
+    let mut r = Rig::new(false, &[]);
+    r.send(&["a"]).unwrap();
+    fs::remove_file(r.dir.path().join("f-1")).unwrap();
+    r.send(&["b"]).unwrap();
+    assert_eq!(r.files(), pairs(&[("f-2", "b\n")]));
 }
 
 #[test]
