@@ -4,6 +4,7 @@
 //! for a bounded time in an order fair to sources, then the deadlines. No lock is held across anything here; the
 //! hand-over structures in `handle` are leaves.
 
+use super::budget::{Budget, Share};
 use super::conn::{Conn, Step, Turn};
 use super::deadlines::Deadlines;
 use super::handle::{Command, ConnWake, LoopHandle, Shared, SourceId};
@@ -20,7 +21,7 @@ use crate::counters::State;
 use crate::event::BufferPool;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -57,8 +58,7 @@ struct EventLoop {
     sources: BTreeMap<SourceId, SourceState>,
     runs: RunQueue,
     deadlines: Deadlines,
-    /// What all connections are counted with.
-    in_flight: usize,
+    budget: Budget,
     settings: Settings,
     pool: Arc<BufferPool>,
     names: Arc<Names>,
@@ -77,7 +77,7 @@ pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(Loo
         sources: BTreeMap::new(),
         runs: RunQueue::default(),
         deadlines: Deadlines::default(),
-        in_flight: 0,
+        budget: Budget::new(settings.max_in_flight),
         settings,
         pool: BufferPool::new(READ_BUFFER, SPARE_BUFFERS),
         names,
@@ -86,13 +86,6 @@ pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(Loo
     };
     let thread = std::thread::Builder::new().name(format!("loop:{n}")).spawn(move || l.run())?;
     Ok((LoopHandle(shared), thread))
-}
-
-/// Whether a read that takes `need` more bytes may go ahead, when `common` bytes are left for everybody and `own`
-/// for its source, whose other connections hold `others`. One connection alone may always read on: its own limit on
-/// the length of a message bounds it.
-fn grants(common: usize, own: usize, others: usize, need: usize) -> bool {
-    need == 0 || others == 0 || need <= own || need <= common
 }
 
 impl EventLoop {
@@ -194,27 +187,22 @@ impl EventLoop {
     }
 
     fn step(&mut self, token: Token, now: Instant) {
-        let (common, share) = self.room();
+        let sources = self.sources.len();
         let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
         let Some(s) = self.sources.get_mut(source) else { return };
         let need = c.intake.next_read(&self.pool);
         let granted = std::mem::take(&mut c.granted);
-        // Who comes while others wait for budget waits behind them.
-        let may_read = need == 0
-            || granted
-            || (s.starved.is_empty()
-                && grants(common, share.saturating_sub(s.in_flight), s.in_flight - c.charged, need));
+        let may_read = granted || self.budget.may_read(&s.share, sources, c.charged, need);
         let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
         let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
             .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
         let charge = c.in_flight();
         let before = std::mem::replace(&mut c.charged, charge);
-        self.in_flight = self.in_flight + charge - before;
-        s.in_flight = s.in_flight + charge - before;
+        self.budget.count(&mut s.share, before, charge);
         match step {
             Step::Closed(why) => return self.close(token, why),
             Step::Again => self.enqueue(token),
-            Step::Starved if !std::mem::replace(&mut c.starved, true) => s.starved.push_back(token),
+            Step::Starved if !std::mem::replace(&mut c.starved, true) => s.share.wait(token),
             Step::Starved | Step::Wait => {}
         }
         self.feed_starved();
@@ -224,47 +212,35 @@ impl EventLoop {
         }
     }
 
-    /// What is left of the half of the budget that is for whoever comes first, and each source's share of the other
-    /// half: connections that wait for a channel, or for the end of a line, stop no other source.
-    fn room(&self) -> (usize, usize) {
-        let half = self.settings.max_in_flight / 2;
-        (half.saturating_sub(self.in_flight), half / self.sources.len().max(1))
-    }
-
-    /// Budget came free: those who waited for it go on, in each source first come first served.
+    /// Budget came free: those who waited for it go on.
     fn feed_starved(&mut self) {
-        let (mut common, share) = self.room();
+        let sources = self.sources.len();
         let mut fed = Vec::new();
-        for s in self.sources.values_mut().filter(|s| !s.starved.is_empty()) {
-            let mut own = share.saturating_sub(s.in_flight);
-            let mut used = s.in_flight;
-            while let Some(&token) = s.starved.front() {
-                if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
-                    let need = c.intake.next_read(&self.pool);
-                    if !grants(common, own, used - c.charged, need) {
-                        break;
-                    }
-                    c.starved = false;
-                    c.granted = true;
-                    let from = if own >= need { &mut own } else { &mut common };
-                    *from = from.saturating_sub(need);
-                    used += need;
-                    fed.push(token);
+        for s in self.sources.values_mut().filter(|s| s.share.is_waited_for()) {
+            let (entries, pool) = (&mut self.entries, &self.pool);
+            fed.append(&mut self.budget.feed(&mut s.share, sources, |token| {
+                match &entries.get_mut(token)?.kind {
+                    Kind::Conn(c) => Some((c.charged, c.intake.next_read(pool))),
+                    _ => None,
                 }
-                s.starved.pop_front();
-            }
+            }));
         }
-        fed.into_iter().for_each(|token| self.enqueue(token));
+        for token in fed {
+            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+                c.starved = false;
+                c.granted = true;
+            }
+            self.enqueue(token);
+        }
     }
 
     fn close(&mut self, token: Token, why: Option<String>) {
         self.deadlines.forget(token);
         let Some(Entry { source, kind: Kind::Conn(mut c), .. }) = self.entries.remove(token) else { return };
         let _ = self.poll.registry().deregister(&mut c.socket);
-        self.in_flight -= c.charged;
         if let Some(s) = self.sources.get_mut(&source) {
             s.connections.remove(&token);
-            s.in_flight -= c.charged;
+            self.budget.count(&mut s.share, c.charged, 0);
             if let Some(why) = why {
                 if let Some(note) = self.told.pass(Instant::now()) {
                     let name = &s.deliver.counters.name;
@@ -393,8 +369,7 @@ impl EventLoop {
             deliver,
             socket: token,
             connections: BTreeSet::new(),
-            in_flight: 0,
-            starved: VecDeque::new(),
+            share: Share::default(),
             detach: None,
             refusal_logged: None,
         };

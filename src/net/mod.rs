@@ -11,6 +11,7 @@ use crate::event::Batch;
 use std::net::{IpAddr, SocketAddr};
 
 mod bind;
+mod budget;
 mod conn;
 mod deadlines;
 mod event_loop;

@@ -1,9 +1,10 @@
 //! What a loop keeps per source.
 
+use super::budget::Share;
 use super::slot::Token;
 use super::{DatagramProtocol, Protocol};
 use crate::deliver::Deliver;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,10 +21,8 @@ pub(super) struct SourceState {
     /// Its listener or datagram socket.
     pub socket: Token,
     pub connections: BTreeSet<Token>,
-    /// What its connections are counted with.
-    pub in_flight: usize,
-    /// Connections that could read but for the budget, in order of coming.
-    pub starved: VecDeque<Token>,
+    /// Its part in the budget of bytes in flight.
+    pub share: Share,
     /// Set once the source is to go.
     pub detach: Option<(Instant, Sender<()>)>,
     /// When a refused connection was last logged.
