@@ -127,6 +127,10 @@ impl Client {
     fn finish(&mut self) {
         self.0.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
     }
+    /// Breaks the connection off: the other side sees an error, not an end.
+    fn reset(self) {
+        socket2::SockRef::from(self.0.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    }
     fn rest(mut self) -> String {
         let mut text = String::new();
         let _ = self.0.read_to_string(&mut text);
@@ -178,9 +182,7 @@ fn a_reset_connection_is_kept_until_its_tickets_end() {
     let mut client = Client::to(&s);
     client.send("one\n");
     until("it is appended", || c.open_tickets() == 1);
-    let socket = socket2::SockRef::from(client.0.get_ref());
-    socket.set_linger(Some(Duration::ZERO)).unwrap();
-    drop(client);
+    client.reset();
     c.script.lock().unwrap().late = false;
     c.end(0, Ok(()));
     until("the connection is gone", || s.counters.open_connections.get() == 0);
@@ -307,9 +309,7 @@ fn what_a_reset_connection_sent_is_still_stored() {
     let mut client = Client::to(&s);
     client.send("1\n2\n3\ntail");
     until("it is parked", || s.counters.parked.get() == 1);
-    let socket = socket2::SockRef::from(client.0.get_ref());
-    socket.set_linger(Some(Duration::ZERO)).unwrap();
-    drop(client);
+    client.reset();
     let mut got = Vec::new();
     until("all three came out", || {
         got.extend(bodies(&c));
@@ -329,9 +329,7 @@ fn what_a_reset_connection_with_answers_sent_is_stored_too() {
     let mut client = Client::to(&s);
     client.send("1\n2\n3\n4\n");
     until("it is parked", || s.counters.parked.get() == 1);
-    let socket = socket2::SockRef::from(client.0.get_ref());
-    socket.set_linger(Some(Duration::ZERO)).unwrap();
-    drop(client);
+    client.reset();
     let mut got = Vec::new();
     until("all four came out", || {
         got.extend(bodies(&c));
