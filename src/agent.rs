@@ -206,7 +206,7 @@ impl Agent {
         let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));
         let spec = registry::source(r.planned.declared).ok_or("a source type without a build function")?;
         let context = r.planned.context;
-        let make = Box::new(move || (spec.build)(&context));
+        let make = Arc::new(move || (spec.build)(&context));
         self.sources.push(serving::Served::new(SourceId(id), "source", deliver, make));
         Ok(())
     }
@@ -316,9 +316,7 @@ impl Agent {
         let mut in_time = true;
         for k in &mut self.sinks {
             let Some(thread) = k.thread.take() else { continue };
-            while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
+            serving::wait_for(&thread, deadline);
             if thread.is_finished() {
                 let _ = thread.join();
             } else {
@@ -333,9 +331,7 @@ impl Agent {
         let grace = Instant::now() + Duration::from_millis(500);
         for k in &mut self.sinks {
             let Some(thread) = k.thread.take() else { continue };
-            while !thread.is_finished() && Instant::now() < grace {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
+            serving::wait_for(&thread, grace);
         }
         in_time
     }

@@ -1,13 +1,16 @@
 //! What the agent asks of a source and of a sink. Implementations live in `source` and `sink`; the threads
-//! that call them in `net` (event-driven sources) and `runner` (sinks).
+//! that call them in `net` (event-driven sources) and `runner` (polled sources, sinks).
 
 use crate::channel::Take;
+use crate::codec::BatchLimits;
 use crate::config::{Context, Spec};
 use crate::counters::SinkCounters;
+use crate::event::Batch;
+use crate::lifecycle::Stop;
 use crate::net::{DatagramProtocol, Endpoint, Protocol};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Delivers events onward. Called by one thread, `sink:<name>`, which owns the transaction: it takes a batch,
 /// calls [`deliver`](Sink::deliver), and commits when that succeeds, else rolls back and tries again later.
@@ -52,12 +55,69 @@ pub struct SinkParts {
 pub type BuildSink = fn(&Context, SinkParts) -> Box<dyn Sink>;
 pub type SinkSpec = Spec<BuildSink>;
 
-/// What a source gives the event loop to serve.
+/// A source that is asked for events. Called by one thread, `source:<name>`, which stores what it gets and waits where
+/// a channel is full: nothing is polled meanwhile.
+pub trait PollableSource: Send {
+    /// Acquires what polling needs. Called again, with growing pauses, until it succeeds. `stop` is what tells the
+    /// thread to end: a poll that waits has to watch it.
+    fn start(&mut self, stop: &Arc<Stop>) -> Result<(), SourceError>;
+
+    /// Adds what there is to an empty batch, within the limits. Being called again means that the events of the last
+    /// call are in every required channel. May wait for events, but not once `stop` has changed.
+    fn poll(&mut self, limits: BatchLimits, batch: &mut Batch) -> Result<Polled, SourceError>;
+
+    /// The source is to end: takes up nothing new. `true` when polls will bring what is left, until one says
+    /// [`Polled::Finished`] or there is no more time.
+    fn wind_down(&mut self) -> bool {
+        false
+    }
+
+    /// Whether events of the last poll that could not be stored are still where they came from. Where they are not,
+    /// they are counted as dropped.
+    fn can_repeat(&self) -> bool;
+
+    /// Releases everything.
+    fn stop(&mut self);
+}
+
+/// What a poll came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Polled {
+    /// There may be more: poll again at once.
+    Ready,
+    /// There was nothing: poll again after a pause.
+    Idle,
+    /// There will never be more.
+    Finished,
+}
+
+/// Why a source could not start or be polled.
+#[derive(Debug)]
+pub struct SourceError(pub String);
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// Flume's back-off of pollable sources: n idle polls in a row cost a pause of n times `step`, at most `most`.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    pub step: Duration,
+    pub most: Duration,
+}
+
+/// What a source is to those who run it.
 pub enum Source {
-    /// Connections accepted at an endpoint.
+    /// Connections accepted at an endpoint; on the event loop.
     Stream { endpoint: Endpoint, protocol: Arc<dyn Protocol> },
-    /// Datagrams received at an endpoint.
+    /// Datagrams received at an endpoint; on the event loop.
     Datagram { endpoint: Endpoint, protocol: Box<dyn DatagramProtocol> },
+    /// Polled by a thread of its own.
+    Polled { source: Box<dyn PollableSource>, pauses: Pauses },
 }
 
 /// Makes a source from checked settings. Called again for every try to start it.

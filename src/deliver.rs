@@ -16,6 +16,10 @@ use crate::interceptor::Chain;
 use crate::selector::{Part, Selector};
 use std::sync::Arc;
 
+mod place;
+
+pub use place::{tell_full, Place};
+
 /// A source's way to its channels. Shared by everything that reads for the source.
 pub struct Deliver {
     pub counters: Arc<SourceCounters>,

@@ -1,6 +1,7 @@
 //! Exit codes, and stopping: the flag that worker threads watch, with a wait that it cuts short.
 //!
-//! Set by the thread that runs the agent, read by workers. One leaf mutex.
+//! Set by the thread that runs the agent, read by workers. One mutex, held for no more than what hears of a change
+//! does (wake a thread, write a byte).
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -18,7 +19,8 @@ pub const CUT_SHORT: u8 = 3;
 pub struct Stop {
     draining: AtomicBool,
     halted: AtomicBool,
-    lock: Mutex<()>,
+    /// Called at every change.
+    hearers: Mutex<Vec<Box<dyn Fn() + Send>>>,
     changed: Condvar,
 }
 
@@ -35,9 +37,16 @@ impl Stop {
     }
 
     fn set(&self, flag: &AtomicBool) {
-        let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let hearers = self.hearers.lock().unwrap_or_else(PoisonError::into_inner);
         flag.store(true, SeqCst);
         self.changed.notify_all();
+        hearers.iter().for_each(|h| h());
+    }
+
+    /// Calls `hearer` at every change from now on, on the thread that makes it: for waits that are not
+    /// [`pause`](Stop::pause). It must be quick and must not use this `Stop`.
+    pub fn on_change(&self, hearer: impl Fn() + Send + 'static) {
+        self.hearers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hearer));
     }
 
     /// Set from [`drain`](Stop::drain) on: what a wait for work has to watch.
@@ -55,10 +64,18 @@ impl Stop {
 
     /// Waits for `pause`, or until told something new: to drain, or to halt.
     pub fn pause(&self, pause: Duration) {
-        let held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let draining = self.is_draining();
-        let nothing_new = |_: &mut ()| !self.is_halted() && self.is_draining() == draining;
-        let _ = self.changed.wait_timeout_while(held, pause, nothing_new);
+        self.pause_while(pause, || !self.is_halted() && self.is_draining() == draining);
+    }
+
+    /// Waits for `pause`, not at all once told to drain.
+    pub fn pause_unless_draining(&self, pause: Duration) {
+        self.pause_while(pause, || !self.is_draining());
+    }
+
+    fn pause_while(&self, pause: Duration, nothing_new: impl Fn() -> bool) {
+        let held = self.hearers.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.changed.wait_timeout_while(held, pause, |_| nothing_new());
     }
 }
 
@@ -78,5 +95,26 @@ mod tests {
         t.join().unwrap();
         assert!(began.elapsed() < Duration::from_secs(30));
         assert!(stop.is_draining());
+    }
+
+    #[test]
+    fn who_is_to_drain_does_not_pause() {
+        let stop = Stop::default();
+        stop.drain();
+        let began = Instant::now();
+        stop.pause_unless_draining(Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn hearers_hear_of_every_change() {
+        let stop = Stop::default();
+        let heard = Arc::new(AtomicBool::new(false));
+        let its = heard.clone();
+        stop.on_change(move || its.store(true, SeqCst));
+        for change in [Stop::drain, Stop::halt] {
+            change(&stop);
+            assert!(heard.swap(false, SeqCst));
+        }
     }
 }

@@ -4,8 +4,8 @@ use crate::config::Kind;
 
 /// Types of this version's future, by short name or the end of the class name.
 const LATER: &[(Kind, &[&str])] = &[
-    (Kind::Source, &["avro", "thrift", "exec", "spooldir", "taildir", "http", "jms", "seq", "netcatudp"]),
-    (Kind::Source, &["multiport_syslogtcp", "KafkaSource", "StressSource"]),
+    (Kind::Source, &["avro", "thrift", "exec", "spooldir", "taildir", "http", "jms", "netcatudp"]),
+    (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
     (Kind::Channel, &["file", "spillablememory", "KafkaChannel"]),
     (Kind::Sink, &["avro", "thrift", "hdfs", "http", "KafkaSink"]),
     (Kind::Interceptor, &["timestamp", "host", "static", "remove_header", "search_replace", "regex_filter"]),
@@ -39,7 +39,6 @@ const NEVER: &[(Kind, &[&str], &str)] = &[
 
 /// Class names of aliased types whose last part is not the alias.
 const CLASSES: &[(Kind, &str, &str)] = &[
-    (Kind::Source, "SequenceGeneratorSource", "seq"),
     (Kind::Source, "MultiportSyslogTCPSource", "multiport_syslogtcp"),
     (Kind::Source, "SpoolDirectorySource", "spooldir"),
     (Kind::Sink, "HDFSEventSink", "hdfs"),

@@ -80,6 +80,6 @@ pub fn source(settings: &Context, options: &RunOptions, registry: &Arc<Registry>
     let monitor = Arc::new(Monitor { registry: registry.clone(), format });
     let deliver =
         Deliver::new(SourceCounters::new("metrics"), Chain::default(), Box::new(Nowhere), Vec::new());
-    let make = Box::new(move || Source::Stream { endpoint: endpoint.clone(), protocol: monitor.clone() });
+    let make = Arc::new(move || Source::Stream { endpoint: endpoint.clone(), protocol: monitor.clone() });
     Some(Served::new(ID, "monitor", Arc::new(deliver), make))
 }

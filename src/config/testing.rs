@@ -93,3 +93,21 @@ impl Catalog for Known {
         (kind == Kind::Sink && type_name == "hbase").then(|| "hbase is not supported: use http".to_owned())
     }
 }
+
+/// The settings that these keys make, or all that is wrong with them.
+pub fn context(
+    declared: &'static Declared,
+    catalog: &dyn Catalog,
+    keys: &[(&str, &str)],
+) -> Result<Context, Vec<String>> {
+    let place = Place { file: "test".into(), line: 1 };
+    let one = |(name, value): &(&str, &str)| Property {
+        name: (*name).to_owned(),
+        value: (*value).to_owned(),
+        place: place.clone(),
+    };
+    let properties: Vec<Property> = keys.iter().map(one).collect();
+    let mut problems = Problems::default();
+    let made = Context::parse(declared, "a1.x.x1", &place, &properties, &[], catalog, &mut problems);
+    made.ok_or_else(|| problems.sorted().iter().map(|p| p.to_string()).collect())
+}

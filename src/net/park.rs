@@ -14,8 +14,8 @@
 
 use super::throttle::Throttle;
 use super::Outcome;
-use crate::channel::{Channel, PutError, TicketState, Waiter, Wake};
-use crate::deliver::{Attempt, Deliver, Delivery};
+use crate::channel::{PutError, TicketState, Wake};
+use crate::deliver::{tell_full, Attempt, Deliver, Delivery, Place};
 use crate::event::Batch;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,8 +24,6 @@ use std::time::{Duration, Instant};
 
 /// A channel that is down is tried again after this.
 const RETRY: Duration = Duration::from_millis(200);
-/// A connection parked this long is worth a log line.
-const TELL: Duration = Duration::from_secs(1);
 
 /// A batch whose tickets are open.
 struct Slot {
@@ -38,45 +36,19 @@ struct Slot {
 struct Parked {
     asked: usize,
     delivery: Delivery,
-    place: Place,
+    wait: Wait,
 }
 
 /// Where and how long a batch waits.
-struct Place {
-    waiter: Waiter,
-    /// The channel in whose line it stands.
-    channel: Option<Arc<dyn Channel>>,
+struct Wait {
+    place: Place,
     refuse_at: Option<Instant>,
     retry_at: Option<Instant>,
-    told: bool,
 }
 
-impl Place {
-    fn new(now: Instant, wake: &Arc<dyn Wake>) -> Place {
-        let waiter = Waiter::new(now, wake.clone());
-        Place { waiter, channel: None, refuse_at: None, retry_at: None, told: false }
-    }
-
-    fn leave(&mut self) {
-        if let Some(c) = self.channel.take() {
-            c.leave(&self.waiter);
-        }
-    }
-
-    /// Says once that a source waits for a full channel, and what is known of why.
-    fn tell(&mut self, source: &str, now: Instant) {
-        let Some(c) = self.channel.as_ref().filter(|_| !self.told && self.waiter.since + TELL <= now) else {
-            return;
-        };
-        self.told = true;
-        tell_full(source, "waits", c);
-    }
-}
-
-/// Logs, at a bounded rate, that a source meets a full channel, and what is known of why it is full.
-fn tell_full(source: &str, what: &str, c: &Arc<dyn Channel>) {
-    if c.counters().may_tell_full() {
-        log::warn!("source {source} {what}, channel {} is full: {}", c.name(), c.counters().describe_full());
+impl Wait {
+    fn new(now: Instant, wake: &Arc<dyn Wake>) -> Wait {
+        Wait { place: Place::new(now, wake), refuse_at: None, retry_at: None }
     }
 }
 
@@ -92,12 +64,6 @@ pub(super) struct Pending {
     /// Events of the batch being stored: in neither list, should storing it panic.
     in_hand: usize,
     told: Throttle,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.leave();
-    }
 }
 
 impl Pending {
@@ -140,75 +106,95 @@ impl Pending {
     }
 
     /// Tries to store a batch; queues its answer, or parks it (again).
-    fn store(&mut self, asked: usize, mut delivery: Delivery, mut place: Option<Place>, now: Instant) {
-        let mut attempt = delivery.attempt(&self.deliver, place.as_ref().map(|p| &p.waiter), &self.wake);
-        if let (Attempt::Full(_), None) = (&attempt, &place) {
-            let p = place.insert(Place::new(now, &self.wake));
-            attempt = delivery.attempt(&self.deliver, Some(&p.waiter), &self.wake);
+    fn store(&mut self, asked: usize, mut delivery: Delivery, wait: Option<Wait>, now: Instant) {
+        let mut attempt =
+            delivery.attempt(&self.deliver, wait.as_ref().map(|w| w.place.waiter()), &self.wake);
+        let is_new = wait.is_none();
+        let mut wait = wait.unwrap_or_else(|| Wait::new(now, &self.wake));
+        if let (Attempt::Full(_), true) = (&attempt, is_new) {
+            attempt = delivery.attempt(&self.deliver, Some(wait.place.waiter()), &self.wake);
         }
-        let mut place = place.unwrap_or_else(|| Place::new(now, &self.wake));
         let refusal = match attempt {
             Attempt::Stored => {
-                if place.told {
-                    let waited = now.saturating_duration_since(place.waiter.since).as_secs_f64();
-                    log::info!("source {} stores again after {waited:.1} s", self.deliver.counters.name);
-                }
-                place.leave();
+                wait.place.stored(&self.deliver.counters.name, now);
                 return self.queue_answer(asked, delivery, None);
             }
             Attempt::Full(channel) => {
                 let patience = channel.limits().keep_alive;
                 if self.can_refuse {
-                    place.refuse_at.get_or_insert(place.waiter.since + patience);
+                    wait.refuse_at.get_or_insert(wait.place.waiter().since + patience);
                 }
-                let why = format!("channel {} is full", channel.name());
-                if place.channel.as_ref().is_some_and(|c| !Arc::ptr_eq(c, &channel)) {
-                    place.leave();
+                wait.place.stand_at(channel.clone());
+                wait.retry_at = None;
+                let over = wait.refuse_at.is_some_and(|at| at <= now);
+                if over {
+                    tell_full(&self.deliver.counters.name, "refuses", &channel);
                 }
-                place.channel = Some(channel);
-                place.retry_at = None;
-                let over = place.refuse_at.is_some_and(|at| at <= now);
-                if let (true, Some(c)) = (over, &place.channel) {
-                    tell_full(&self.deliver.counters.name, "refuses", c);
-                }
-                over.then_some(why)
+                over.then(|| format!("channel {} is full", channel.name()))
             }
             Attempt::Refused(PutError::Down(_)) if !self.can_refuse => {
-                place.leave();
-                place.retry_at = Some(now + RETRY);
+                wait.place.leave();
+                wait.retry_at = Some(now + RETRY);
                 None
             }
+            Attempt::Refused(PutError::TooLarge(why)) => match self.halve(asked, &mut delivery) {
+                Some((front, rest)) => return self.store_halves((front, delivery), rest, wait, now),
+                None => Some(why),
+            },
             Attempt::Refused(e) => Some(e.to_string()),
         };
         match refusal {
-            Some(why) => {
-                place.leave();
-                self.queue_answer(asked, delivery, Some(Err(why)));
-            }
-            None => {
-                self.deliver.counters.parked.add(1);
-                delivery.compact();
-                self.parked.push_back(Parked { asked, delivery, place });
-            }
+            Some(why) => self.queue_answer(asked, delivery, Some(Err(why))),
+            None => self.park(asked, delivery, wait),
         }
+    }
+
+    /// Cuts a batch in two that is larger than a channel takes at once: interceptors made it grow, or the channel's
+    /// limits were lowered. Returns what each half answers for. Where some events were filtered out nobody can tell
+    /// which half they were asked with: a protocol with answers has to refuse such a batch.
+    fn halve(&self, asked: usize, delivery: &mut Delivery) -> Option<(usize, (usize, Delivery))> {
+        if self.can_refuse && asked != delivery.events() {
+            return None;
+        }
+        let rest = delivery.split()?;
+        let of_rest = rest.events().min(asked);
+        Some((asked - of_rest, (of_rest, rest)))
+    }
+
+    /// The second half does not pass the first.
+    fn store_halves(&mut self, front: (usize, Delivery), rest: (usize, Delivery), wait: Wait, now: Instant) {
+        let parked = self.parked.len();
+        self.store(front.0, front.1, Some(wait), now);
+        if self.parked.len() > parked {
+            self.park(rest.0, rest.1, Wait::new(now, &self.wake));
+        } else {
+            self.store(rest.0, rest.1, None, now);
+        }
+    }
+
+    fn park(&mut self, asked: usize, mut delivery: Delivery, wait: Wait) {
+        self.deliver.counters.parked.add(1);
+        delivery.compact();
+        self.parked.push_back(Parked { asked, delivery, wait });
     }
 
     /// Tries again what is parked, in order.
     pub fn retry(&mut self, now: Instant) {
         for _ in 0..self.parked.len() {
             let Some(p) = self.parked.front_mut() else { return };
-            if p.place.retry_at.is_some_and(|at| at > now) {
+            if p.wait.retry_at.is_some_and(|at| at > now) {
                 return;
             }
-            p.place.tell(&self.deliver.counters.name, now);
+            p.wait.place.tell(&self.deliver.counters.name, now);
             let Some(p) = self.parked.pop_front() else { return };
             self.deliver.counters.parked.add(-1);
             let others = self.parked.len();
             self.in_hand = p.asked;
-            self.store(p.asked, p.delivery, Some(p.place), now);
+            self.store(p.asked, p.delivery, Some(p.wait), now);
             self.in_hand = 0;
-            if self.parked.len() > others {
-                self.parked.rotate_right(1);
+            let again = self.parked.len() - others;
+            if again > 0 {
+                self.parked.rotate_right(again);
                 return;
             }
         }
@@ -276,10 +262,9 @@ impl Pending {
         let Some(slot) = self.slots.pop_front() else { return };
         self.deliver.counters.channel_write_fail.one();
         let now = Instant::now();
-        let mut place = Place::new(now, &self.wake);
-        place.retry_at = Some(now + RETRY);
+        let wait = Wait { retry_at: Some(now + RETRY), ..Wait::new(now, &self.wake) };
         self.deliver.counters.parked.add(1);
-        self.parked.push_back(Parked { asked: slot.asked, delivery: slot.delivery, place });
+        self.parked.push_back(Parked { asked: slot.asked, delivery: slot.delivery, wait });
     }
 
     /// Refuses what is parked, and what is stored but not known to be durable: the sender may repeat it. Returns the
@@ -303,9 +288,8 @@ impl Pending {
     pub fn abandon(&mut self) -> usize {
         let mut lost = std::mem::take(&mut self.in_hand);
         let counters = self.deliver.counters.clone();
-        for mut p in self.parked.drain(..) {
+        for p in self.parked.drain(..) {
             counters.parked.add(-1);
-            p.place.leave();
             lost += p.asked;
         }
         let unanswered: usize = self.slots.drain(..).map(|s| s.asked).sum();
@@ -320,9 +304,8 @@ impl Pending {
 
     /// When something here wants to be looked at although nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let place = &self.parked.front()?.place;
-        let tell = (!place.told && place.channel.is_some()).then(|| place.waiter.since + TELL);
-        [tell, place.refuse_at, place.retry_at].into_iter().flatten().min()
+        let wait = &self.parked.front()?.wait;
+        [wait.place.tell_at(), wait.refuse_at, wait.retry_at].into_iter().flatten().min()
     }
 
     /// Bytes kept alive.

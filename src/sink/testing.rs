@@ -3,7 +3,7 @@
 use crate::channel::memory::MemoryChannel;
 use crate::channel::{Channel, Limits, Put, Room, Take, Wake};
 use crate::component::{Sink, SinkParts, SinkSpec};
-use crate::config::{Catalog, Context, Declared, Kind, Place, Problems, Property};
+use crate::config::{Catalog, Context, Declared, Kind};
 use crate::counters::{ChannelCounters, SinkCounters};
 use crate::event::{Batch, Body, Buffer, Events};
 use std::path::{Path, PathBuf};
@@ -30,22 +30,13 @@ impl Catalog for Parts {
     }
 }
 
-/// The settings, or everything that is wrong with them.
-pub fn context_of(declared: &'static Declared, pairs: &[(&str, &str)]) -> Result<Context, Vec<String>> {
-    let place = Place::default();
-    let property = |(k, v): &(&str, &str)| Property {
-        name: (*k).to_owned(),
-        value: (*v).to_owned(),
-        place: place.clone(),
-    };
-    let properties: Vec<Property> = pairs.iter().map(property).collect();
-    let mut problems = Problems::default();
-    Context::parse(declared, "a1.sinks.k1", &place, &properties, &["type", "channel"], &Parts, &mut problems)
-        .ok_or_else(|| problems.sorted().iter().map(|p| p.to_string()).collect())
-}
-
 pub fn context(spec: &'static SinkSpec, pairs: &[(&str, &str)]) -> Context {
     context_of(&spec.declared, pairs).expect("settings are good")
+}
+
+/// The settings, or everything that is wrong with them.
+pub fn context_of(declared: &'static Declared, pairs: &[(&str, &str)]) -> Result<Context, Vec<String>> {
+    crate::config::testing::context(declared, &Parts, pairs)
 }
 
 /// What is wrong with these settings.

@@ -1,14 +1,41 @@
 //! Sources: where events come from. One file each, one line in [`ALL`].
 
-use crate::component::SourceSpec;
-use crate::config::Context;
+use crate::component::{Pauses, SourceSpec};
+use crate::config::{Context, Default, Key, Type};
 use crate::net::Endpoint;
+use std::time::Duration;
 
 mod netcat;
+mod seq;
+mod stress;
 mod syslog;
 
 /// Every source type.
-pub static ALL: &[&SourceSpec] = &[&netcat::SPEC, &syslog::TCP, &syslog::UDP];
+pub static ALL: &[&SourceSpec] = &[&netcat::SPEC, &seq::SPEC, &stress::SPEC, &syslog::TCP, &syslog::UDP];
+
+/// A size of batches.
+const COUNT: Type = Type::Int(1, i32::MAX as i64);
+
+/// The keys of every source that Flume calls pollable.
+const PAUSES: &[Key] = &[
+    Key::new(
+        "backoffSleepIncrement",
+        Type::Millis(0, i64::MAX),
+        Default::Is("1000"),
+        "milliseconds by which the pause grows while there is nothing to read",
+    ),
+    Key::new(
+        "maxBackoffSleep",
+        Type::Millis(0, i64::MAX),
+        Default::Is("5000"),
+        "milliseconds of the longest such pause",
+    ),
+];
+
+fn pauses(ctx: &Context) -> Pauses {
+    let pause = |key| ctx.duration(key).unwrap_or(Duration::ZERO);
+    Pauses { step: pause("backoffSleepIncrement"), most: pause("maxBackoffSleep") }
+}
 
 /// Where to listen: this host, at the port that the key `port` says.
 fn endpoint(host: Option<&str>, ctx: &Context) -> Endpoint {

@@ -1,0 +1,10 @@
+//! Worker threads: one for each sink, and one for each source that is polled.
+//!
+//! A worker calls its component, owns the transaction around each call, backs off after failures and begins anew
+//! after a panic. It ends when its [`Stop`](crate::lifecycle::Stop) says so.
+
+mod sink;
+mod source;
+
+pub use sink::SinkRunner;
+pub use source::SourceRunner;
