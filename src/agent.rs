@@ -9,7 +9,7 @@ use crate::channel::{Channel, ChannelParts};
 use crate::clock::Backoff;
 use crate::component::SinkParts;
 use crate::config::{
-    Context, Declared, Default, Key, Kind, Plan, PlannedSink, PlannedSource, RunOptions, Type,
+    Context, Declared, Default, Key, Kind, Loader, Plan, PlannedSink, PlannedSource, RunOptions, Type,
 };
 use crate::counters::{ChannelCounters, Registry, SinkCounters, SourceCounters, State};
 use crate::deliver::Deliver;
@@ -37,6 +37,7 @@ pub static DECLARED: Declared = Declared {
     keys: &[LIMITS, monitoring::KEYS],
     batch_key: None,
     check: None,
+    differs: &[],
 };
 
 const LIMITS: &[Key] = &[
@@ -85,7 +86,7 @@ const LIMITS: &[Key] = &[
 ];
 
 /// Runs a plan until a signal ends it. Returns the exit code.
-pub fn run(plan: Plan, options: RunOptions) -> u8 {
+pub fn run(plan: Plan, options: RunOptions, _loader: Loader) -> u8 {
     let began = Instant::now();
     let signals = match signals::watch() {
         Ok(s) => s,

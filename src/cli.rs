@@ -6,13 +6,15 @@
 //! and programs that add components of their own.
 
 mod components;
+mod defaults;
 mod flags;
 mod logging;
 mod words;
 
-use crate::config::{self, Catalog, Declared, Place, Plan, Problem, Problems, RunOptions, Severity};
+use crate::config::{Catalog, Declared, Loader, Plan, Problem, Problems, RunOptions, Severity};
 use crate::lifecycle::{CONFIGURATION, FAILURE};
-use flags::Flags;
+use crate::unsupported;
+use flags::{Flags, Run};
 use std::io::Write;
 
 /// What the command line works on: the components there are, and the agent.
@@ -21,7 +23,7 @@ pub struct Hooks {
     /// The keys under `<agent>.flumed.`.
     pub agent_declared: &'static Declared,
     /// Runs until told to stop; returns the exit code.
-    pub run: fn(Plan, RunOptions) -> u8,
+    pub run: fn(Plan, RunOptions, Loader) -> u8,
 }
 
 /// Does what `args`, the words behind the program's name, say. Returns the exit code.
@@ -37,11 +39,11 @@ pub fn main(args: Vec<String>, hooks: &Hooks) -> u8 {
         "components" => components(rest, hooks),
         "version" | "--version" => print(&version(), 0),
         "help" | "--help" | "-h" => print(&usage(), 0),
-        "avro-client" | "tool" => {
-            complain(&format!("Error: the command '{command}' is not available in this version"));
-            FAILURE
-        }
         _ => {
+            if let Some(why) = unsupported::command(command) {
+                complain(&format!("Error: {why}"));
+                return FAILURE;
+            }
             complain(&format!("Error: Unknown or unspecified command '{command}'"));
             print(&format!("\n{}", usage()), FAILURE)
         }
@@ -49,20 +51,22 @@ pub fn main(args: Vec<String>, hooks: &Hooks) -> u8 {
 }
 
 fn agent(args: &[String], hooks: &Hooks) -> u8 {
-    let (name, file, options, notes) = match Flags::parse(args) {
-        Ok(Flags::Run { name, file, options, notes }) => (name, file, options, notes),
+    let run = match Flags::parse(args) {
+        Ok(Flags::Run(run)) => *run,
         Ok(Flags::Help) => return print(&usage(), 0),
         Err(wrong) => return refuse(&wrong),
     };
-    logging::start(&options.properties);
-    for note in notes {
+    logging::start(&run.options.properties);
+    for note in &run.notes {
         log::info!("{note}");
     }
+    let options = run.options.clone();
     let mut problems = Problems::default();
-    let plan = load(&file, &name, &options, hooks, &mut problems);
+    let mut loader = loader(run, hooks);
+    let plan = loader.load(&mut problems);
     let runs = problems.errors() == 0 || options.lenient;
     if !runs {
-        complain(&report(&problems));
+        complain(&report(&problems, false));
         return CONFIGURATION;
     }
     for p in problems.sorted() {
@@ -71,10 +75,12 @@ fn agent(args: &[String], hooks: &Hooks) -> u8 {
         match p.severity {
             Severity::Error => log::error!("{text}: left out, as Flume would (--lenient)"),
             Severity::Warning => log::warn!("{text}"),
+            Severity::Ignored => log::info!("ignored: {text}"),
+            Severity::Note => log::debug!("{text}"),
         }
     }
     match plan {
-        Some(plan) => (hooks.run)(plan, options),
+        Some(plan) => (hooks.run)(plan, options, loader),
         None => {
             complain(&format!("Error: nothing to run, {}", problems.summary()));
             CONFIGURATION
@@ -83,40 +89,44 @@ fn agent(args: &[String], hooks: &Hooks) -> u8 {
 }
 
 fn check(args: &[String], hooks: &Hooks) -> u8 {
-    let (name, file, options) = match Flags::parse(args) {
-        Ok(Flags::Run { name, file, options, .. }) => (name, file, options),
+    let run = match Flags::parse(args) {
+        Ok(Flags::Run(run)) => *run,
         Ok(Flags::Help) => return print(&usage(), 0),
         Err(wrong) => return refuse(&wrong),
     };
     let mut problems = Problems::default();
-    let plan = load(&file, &name, &options, hooks, &mut problems);
+    let plan = loader(run, hooks).load(&mut problems);
     let is_good = problems.errors() == 0 && plan.is_some();
-    print(&format!("{}\n", report(&problems)), if is_good { 0 } else { CONFIGURATION })
+    print(&format!("{}\n", report(&problems, true)), if is_good { 0 } else { CONFIGURATION })
 }
 
-fn load(
-    file: &str,
-    agent: &str,
-    options: &RunOptions,
-    hooks: &Hooks,
-    problems: &mut Problems,
-) -> Option<Plan> {
-    match std::fs::read(file) {
-        Ok(bytes) => {
-            config::load(file, &bytes, agent, options, hooks.catalog, hooks.agent_declared, problems)
-        }
-        Err(e) => {
-            problems.error(&Place { file: file.into(), line: 0 }, "", format!("cannot be read: {e}"));
-            None
-        }
+fn loader(run: Run, hooks: &Hooks) -> Loader {
+    Loader::new(run.origins, run.name, run.options, hooks.catalog, hooks.agent_declared)
+}
+
+/// A line for each finding and one that counts them. `says_all`: also what is no mistake.
+fn report(problems: &Problems, says_all: bool) -> String {
+    let sorted = problems.sorted();
+    let (ignored, findings): (Vec<_>, Vec<_>) = sorted.iter().partition(|p| p.severity == Severity::Ignored);
+    let is_told = |p: &&&&Problem| says_all || p.severity != Severity::Note;
+    let mut lines: Vec<String> = findings.iter().filter(is_told).map(|p| p.to_string()).collect();
+    if says_all {
+        section(&mut lines, "ignored:", ignored.iter().map(|p| p.to_string()));
+        let used = problems.used().iter();
+        let differs =
+            used.flat_map(|d| d.differs.iter().map(|text| format!("{} {}: {text}", d.kind.word(), d.name)));
+        section(&mut lines, "differs from Flume:", differs);
     }
-}
-
-/// A line for each finding and one that counts them.
-fn report(problems: &Problems) -> String {
-    let mut lines: Vec<String> = problems.sorted().iter().map(|p| p.to_string()).collect();
     lines.push(problems.summary());
     lines.join("\n")
+}
+
+fn section(lines: &mut Vec<String>, title: &str, texts: impl Iterator<Item = String>) {
+    let before = lines.len();
+    lines.extend(texts.map(|t| format!("  {t}")));
+    if lines.len() > before {
+        lines.insert(before, title.to_owned());
+    }
 }
 
 fn components(args: &[String], hooks: &Hooks) -> u8 {
@@ -157,13 +167,15 @@ Usage: flumed <command> [options]...
 
 commands:
   agent                     run an agent
-  check                     test an agent's configuration: all findings, exit code 2 when there are errors
+  check                     test an agent's configuration: all findings, what of it is ignored and what is not as
+                            in Flume; exit code 2 when there are errors
   components [KIND[.TYPE]]  what can be configured, and the keys of one component
   version                   show version information
   help                      show this text
 
 options of agent and check:
 {}  -Dname=value           a property; -Dflumed.KEY=value stands over AGENT.flumed.KEY of the file
+                         and is what ${{sys:name}} stands for
   -Xmx<size>             stands for the heap of which channels take their share; other Java options are ignored
 
 exit codes: 0 stopped in order, 1 failure, 2 wrong configuration or options, 3 stop cut short
@@ -195,7 +207,7 @@ pub(crate) mod tests {
     pub const HOOKS: Hooks = Hooks {
         catalog: &Known,
         agent_declared: &AGENT,
-        run: |plan, _| 100 + plan.sources.len() as u8 * 10 + plan.sinks.len() as u8,
+        run: |plan, _, _| 100 + plan.sources.len() as u8 * 10 + plan.sinks.len() as u8,
     };
 
     fn code(line: &str) -> u8 {

@@ -2,7 +2,7 @@
 
 use crate::channel::{self, ChannelSpec};
 use crate::component::{SinkSpec, SourceSpec};
-use crate::config::{Catalog, Declared, Kind};
+use crate::config::{Catalog, Declared, Kind, CONFIG_FILTERS};
 use crate::interceptor::{self, InterceptorSpec};
 use crate::selector::{self, SelectorSpec};
 use crate::{serializer, sink, source, unsupported};
@@ -28,12 +28,17 @@ impl Catalog for All {
             Kind::Selector => selector::ALL.iter().map(|s| &s.declared).collect(),
             Kind::Serializer => serializer::ALL.iter().map(|s| &s.declared).collect(),
             Kind::PathManager => sink::PATH_MANAGERS.iter().map(|s| &s.declared).collect(),
+            Kind::ConfigFilter => CONFIG_FILTERS.iter().map(|s| &s.declared).collect(),
             Kind::Agent => Vec::new(),
         }
     }
 
     fn unsupported(&self, kind: Kind, type_name: &str) -> Option<String> {
         unsupported::component(kind, type_name)
+    }
+
+    fn unsupported_key(&self, kind: Kind, type_name: &str, key: &str) -> Option<String> {
+        unsupported::key(kind, type_name, key)
     }
 }
 

@@ -1,4 +1,6 @@
-//! What Flume has and flumed has not: types that users may have in their files, and what to say of them.
+//! What Flume has and flumed has not: types, keys, options and commands that users may have, each with what to say
+//! of it and what to use instead. Look-ups in values (`${script:...}`) have their list in `config::interpolate`,
+//! schemes of URIs in `config::origin`: they stand below. Pure.
 
 use crate::config::Kind;
 
@@ -16,13 +18,13 @@ const LATER: &[(Kind, &[&str])] = &[
 
 /// Types that flumed will not have, and what to use instead.
 const NEVER: &[(Kind, &[&str], &str)] = &[
-    (Kind::Source, &["ScribeSource"], "send with Avro, Thrift or HTTP"),
+    (Kind::Source, &["ScribeSource", "scribe"], "send with Avro, Thrift or HTTP"),
     (
         Kind::Source,
-        &["AvroLegacySource", "ThriftLegacySource"],
+        &["AvroLegacySource", "ThriftLegacySource", "avrolegacy", "thriftlegacy"],
         "Flume 0.9 senders can go through a Flume agent",
     ),
-    (Kind::Source, &["TwitterSource"], "its API is gone"),
+    (Kind::Source, &["TwitterSource", "twitter"], "its API is gone"),
     (Kind::Channel, &["jdbc", "JdbcChannel"], "use a file channel"),
     (Kind::Channel, &["PseudoTxnMemoryChannel"], "use memory"),
     (Kind::Sink, &["irc", "IRCSink"], "use http or file_roll"),
@@ -32,9 +34,48 @@ const NEVER: &[(Kind, &[&str], &str)] = &[
         &["hbase", "asynchbase", "hbase2", "HBaseSink", "AsyncHBaseSink", "HBase2Sink"],
         "use hdfs or Kafka",
     ),
-    (Kind::Sink, &["hive", "HiveSink", "KuduSink", "DatasetSink"], "use hdfs or Kafka"),
+    (Kind::Sink, &["hive", "HiveSink"], "use hdfs and load from there, or Kafka"),
+    (Kind::Sink, &["KuduSink", "kudu", "DatasetSink", "dataset"], "use hdfs or Kafka"),
+    (Kind::Sink, &["RollingFileSink"], "use file_roll"),
     (Kind::Sink, &["morphline_solr", "MorphlineSolrSink"], "morphlines run in a JVM only"),
     (Kind::Interceptor, &["MorphlineInterceptor"], "morphlines run in a JVM only"),
+    (Kind::Serializer, &["SyslogAvroEventSerializer"], "use avro_event when it is there, or text"),
+    (
+        Kind::ConfigFilter,
+        &["hadoop", "HadoopCredentialStoreConfigFilter"],
+        "Java credential stores are not read; use external with a command that prints the secret, file with a \
+         directory of secret files, or env",
+    ),
+];
+
+/// Keys of Flume for which there is nothing here, by their last word, and what to do instead. They stand in
+/// components of several types; whoever has a meaning for one declares it.
+const KEYS: &[(&str, &str)] = &[
+    ("config", "it names a Java class that checks keys"),
+    ("kerberos", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("kerberosPrincipal", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("kerberosKeytab", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("agent-principal", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("agent-keytab", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("client-principal", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("client-keytab", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("server-principal", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("proxyUser", "there is no Kerberos here, so nobody can be stood in for; run the agent as that user"),
+];
+
+/// Options of the agent.
+const FLAGS: &[(&str, &str)] = &[
+    ("dryrun", "'flumed check' tests a configuration without running it; the script flume-ng has --dryrun"),
+    ("auth-provider", "it is a Java class; basic authentication has --conf-user and --conf-password-file"),
+    ("conf-provider", "it is a Java class; write the configuration to a file, or serve it over http"),
+    ("zkConnString", "keep the configuration in a file or serve it over http (--conf-uri)"),
+    ("zkBasePath", "keep the configuration in a file or serve it over http (--conf-uri)"),
+];
+
+/// Commands of Flume's script.
+const COMMANDS: &[(&str, &str)] = &[
+    ("avro-client", "send to a syslog or netcat source, or run Flume's own client against a Flume agent"),
+    ("tool", "its checks are for Flume's file channel"),
 ];
 
 /// Class names of aliased types whose last part is not the alias.
@@ -76,9 +117,38 @@ pub fn component(kind: Kind, type_name: &str) -> Option<String> {
     own_class.then(|| format!("{type_name} is a Java class; flumed runs components written in Rust only"))
 }
 
+/// The message for a key that flumed knows of and this type does not have.
+pub fn key(kind: Kind, type_name: &str, key: &str) -> Option<String> {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let (_, why) = KEYS.iter().find(|(k, _)| *k == last)?;
+    Some(format!("not supported by flumed ({} {type_name}): ignored; {why}", kind.word()))
+}
+
+/// The message for an option that is known and refused.
+pub fn flag(long: &str) -> String {
+    let why = FLAGS.iter().find(|(f, _)| *f == long).map(|(_, why)| format!(": {why}"));
+    format!("--{long} is not supported by flumed{}", why.unwrap_or_default())
+}
+
+/// The message for a command of Flume that there is not.
+pub fn command(name: &str) -> Option<String> {
+    let (_, why) = COMMANDS.iter().find(|(c, _)| *c == name)?;
+    Some(format!("the command '{name}' is not available in this version: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_options_and_commands() {
+        assert!(key(Kind::Sink, "hdfs", "hdfs.kerberosKeytab").unwrap().contains("no Kerberos"));
+        assert!(key(Kind::Source, "netcat", "config").unwrap().contains("Java class"));
+        assert_eq!(key(Kind::Source, "netcat", "port"), None);
+        assert!(flag("zkConnString").contains("keep the configuration in a file"));
+        assert!(command("avro-client").unwrap().contains("not available"));
+        assert_eq!(command("gizmo"), None);
+    }
 
     #[test]
     fn known_types_are_told_from_strangers() {
@@ -91,6 +161,10 @@ mod tests {
         let host = "org.apache.flume.interceptor.HostInterceptor$Builder";
         assert!(say(Kind::Interceptor, host).contains("yet"));
         assert!(say(Kind::Source, "com.example.MySource").contains("Java class"));
+        assert!(say(Kind::ConfigFilter, "hadoop").contains("use external"));
+        let hadoop = "org.apache.flume.configfilter.HadoopCredentialStoreConfigFilter";
+        assert!(say(Kind::ConfigFilter, hadoop).contains("use external"));
+        assert!(say(Kind::Source, "org.apache.flume.source.scribe.ScribeSource").contains("send with"));
         assert_eq!(component(Kind::Source, "netcta"), None);
     }
 }

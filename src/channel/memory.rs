@@ -64,6 +64,7 @@ pub static SPEC: ChannelSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        differs: &[],
     },
     build,
 };

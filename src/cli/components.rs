@@ -7,7 +7,7 @@ use crate::config::{nearest, Declared, Default, Kind, Type};
 use std::fmt::Write;
 
 /// The kinds in the order shown; the agent comes last.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::Source,
     Kind::Channel,
     Kind::Sink,
@@ -15,6 +15,7 @@ const KINDS: [Kind; 7] = [
     Kind::Selector,
     Kind::Serializer,
     Kind::PathManager,
+    Kind::ConfigFilter,
 ];
 
 /// What to print, or what was wrong with `what`: nothing, a kind, or `<kind>.<type>`.
@@ -83,7 +84,8 @@ fn keys(out: &mut String, d: &Declared) {
     let (a, b, c) = (width(0), width(1), width(2));
     let _ = writeln!(out, "\n{:<a$}  {:<b$}  {:<c$}  meaning", head[0], head[1], head[2]);
     for ([key, form, default], k) in rows.iter().zip(d.all_keys()) {
-        let _ = writeln!(out, "{key:<a$}  {form:<b$}  {default:<c$}  {}", k.help);
+        let ignored = k.ignored.map(|why| format!(" (ignored: {why})")).unwrap_or_default();
+        let _ = writeln!(out, "{key:<a$}  {form:<b$}  {default:<c$}  {}{ignored}", k.help);
     }
 }
 

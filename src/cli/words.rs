@@ -74,7 +74,12 @@ fn long_form(arg: &str, known: &[Name]) -> Result<String, String> {
         Some(at) => word.split_at(at),
         None => (word, ""),
     };
-    if name.is_empty() || (!is_double && name.chars().count() == 1) {
+    if !is_double && name.chars().count() == 1 {
+        // `-n=a1` is `-n a1` to Java's parser, and `-n =a1` to getopts.
+        let long = known.iter().find(|k| k.short == name && !value.is_empty()).map(|k| k.long);
+        return Ok(long.map_or(arg.to_owned(), |long| format!("--{long}{value}")));
+    }
+    if name.is_empty() {
         return Ok(arg.to_owned());
     }
     if let Some(k) = known.iter().find(|k| k.long == name || (!is_double && k.short == name)) {
@@ -138,7 +143,8 @@ mod tests {
         rest("-name a -conf-file=x -no-reload-conf", "--name a --conf-file=x --no-reload-conf");
         rest("--nam a --conf-f x --no", "--name a --conf-file x --no-reload-conf");
         rest("-user u --conf d", "--conf-user u --conf d");
-        rest("-n a -nagent -f=x -- - free", "-n a -nagent -f=x -- - free");
+        rest("-n a -nagent -- - free", "-n a -nagent -- - free");
+        rest("-f=x -n=a=b -c= -q=1", "--conf-file=x --name=a=b --conf= -q=1");
         rest("--strange -strange", "--strange -strange");
         assert!(sort("--conf-").unwrap_err().contains("--conf-file or --conf-user"));
         assert!(sort("-con").unwrap_err().contains("ambiguous"));

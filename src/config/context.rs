@@ -6,37 +6,24 @@
 
 use super::nearest::nearest;
 use super::problem::{Place, Problems};
+use super::property::{Property, Shown, HIDDEN};
 use super::spec::{Bad, Declared, Default, Key, Kind, Type};
+use super::value::{parse_value, Value};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One property as the user wrote it, with the name cut to what its component calls it.
-#[derive(Clone, Debug)]
-pub struct Property {
-    pub name: String,
-    pub value: String,
-    pub place: Place,
-}
-
 /// Finds declarations by the type names and classes users write.
-pub trait Catalog {
+pub trait Catalog: Sync {
     fn find(&self, kind: Kind, type_name: &str) -> Option<&'static Declared>;
     /// Every declaration of a kind, for suggestions.
     fn all(&self, kind: Kind) -> Vec<&'static Declared>;
     /// What to say of a type that Flume has and flumed has not.
     fn unsupported(&self, kind: Kind, type_name: &str) -> Option<String>;
-}
-
-#[derive(Clone, Debug)]
-enum Value {
-    Text(String),
-    Int(i64),
-    Bool(bool),
-    List(Vec<String>),
-    Regex(Regex),
-    Component(Box<Context>),
-    Map(BTreeMap<String, String>),
+    /// What to say of a key that Flume has for this type and flumed has not.
+    fn unsupported_key(&self, _kind: Kind, _type_name: &str, _key: &str) -> Option<String> {
+        None
+    }
 }
 
 /// The checked settings of one component.
@@ -48,6 +35,8 @@ pub struct Context {
     values: BTreeMap<&'static str, Value>,
     places: BTreeMap<String, Place>,
     place: Place,
+    /// The values, by key, that no message may show.
+    hidden: BTreeMap<String, String>,
 }
 
 impl Context {
@@ -70,23 +59,28 @@ impl Context {
             values: BTreeMap::new(),
             places: properties.iter().map(|p| (p.name.clone(), p.place.clone())).collect(),
             place: place.clone(),
+            hidden: properties
+                .iter()
+                .filter(|p| p.is_secret())
+                .map(|p| (p.name.clone(), p.value.clone()))
+                .collect(),
         };
+        problems.uses(declared);
         for key in declared.all_keys() {
             c.read(key, properties, catalog, problems);
         }
         for p in properties {
             if !reserved.contains(&p.name.as_str()) && !c.declares(&p.name) {
-                let known = declared.all_keys().map(|k| k.name).chain(reserved.iter().copied());
-                let hint =
-                    nearest(&p.name, known).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-                let what =
-                    format!("unknown key of {} {}: ignored{hint}", declared.kind.word(), declared.name);
+                let what = match catalog.unsupported_key(declared.kind, declared.name, &p.name) {
+                    Some(what) => what,
+                    None => unknown_key(declared, &p.name, reserved),
+                };
                 problems.warning(&p.place, format!("{path}.{}", p.name), what);
             }
         }
         if problems.errors() == before {
             for (key, what) in declared.check.map(|f| f(&c)).unwrap_or_default() {
-                problems.error(c.place(key), c.full(key), what);
+                problems.error(c.place(key), c.full(key), c.without_hidden(key, what));
             }
         }
         (problems.errors() == before).then_some(c)
@@ -130,11 +124,15 @@ impl Context {
             }
             return;
         };
+        if let (Some(why), Some(_)) = (key.ignored, given) {
+            problems.ignored(&place, &full, why);
+        }
+        let shown = Shown { text, is_hidden: self.hidden.contains_key(key.name) };
         let parsed = match key.ty {
             Type::Component(kind) => {
-                self.component_of(kind, key, text, &place, properties, catalog, problems)
+                self.component_of(kind, key, shown, &place, properties, catalog, problems)
             }
-            _ => parse_value(key.ty, text).map(Some),
+            _ => parse_value(key.ty, shown).map(Some),
         };
         match parsed {
             Ok(Some(v)) => {
@@ -145,7 +143,7 @@ impl Context {
                     problems.warning(
                         &place,
                         full,
-                        format!("'{text}' means false, as in Flume; write true or false"),
+                        format!("{shown} means false, as in Flume; write true or false"),
                     );
                 }
                 self.values.insert(key.name, v);
@@ -154,7 +152,9 @@ impl Context {
             Err(why) if key.bad == Bad::Default => {
                 let used = fallback.map_or("its default".to_owned(), |d| d.to_owned());
                 problems.warning(&place, full, format!("{why}; using {used}, as Flume does"));
-                if let Some(v) = fallback.and_then(|d| parse_value(key.ty, d).ok()) {
+                if let Some(v) =
+                    fallback.and_then(|d| parse_value(key.ty, Shown { text: d, is_hidden: false }).ok())
+                {
                     self.values.insert(key.name, v);
                 }
             }
@@ -168,14 +168,14 @@ impl Context {
         &self,
         kind: Kind,
         key: &'static Key,
-        type_name: &str,
+        type_name: Shown<'_>,
         place: &Place,
         properties: &[Property],
         catalog: &dyn Catalog,
         problems: &mut Problems,
     ) -> Result<Option<Value>, String> {
-        let Some(declared) = catalog.find(kind, type_name) else {
-            return Err(unknown_type(kind, type_name, catalog));
+        let Some(declared) = catalog.find(kind, type_name.text) else {
+            return Err(unknown_shown_type(kind, type_name, catalog));
         };
         let below = format!("{}.", key.name);
         // A key declared by the owner (`sink.pathManager` beside `sink.pathManager.prefix`) is not the part's.
@@ -213,6 +213,29 @@ impl Context {
     /// Whether the user wrote this key.
     pub fn is_given(&self, key: &str) -> bool {
         self.places.contains_key(key)
+    }
+
+    /// A value as a message may show it.
+    pub fn shown<'a>(&self, key: &str, value: &'a str) -> &'a str {
+        match self.hidden.contains_key(key) {
+            true => HIDDEN,
+            false => value,
+        }
+    }
+
+    /// A message of the component's own check, which knows nothing of what is hidden.
+    fn without_hidden(&self, key: &str, mut message: String) -> String {
+        if let (true, Some(k)) =
+            (self.hidden.contains_key(key), self.declared.all_keys().find(|k| k.name == key))
+        {
+            return format!("{HIDDEN} is not usable here; {}", k.help);
+        }
+        let mut values: Vec<&String> = self.hidden.values().filter(|v| !v.is_empty()).collect();
+        values.sort_by_key(|v| std::cmp::Reverse(v.len()));
+        for v in values {
+            message = message.replace(v.as_str(), HIDDEN);
+        }
+        message
     }
 
     fn value(&self, key: &str) -> Option<&Value> {
@@ -295,6 +318,21 @@ impl Context {
     }
 }
 
+fn unknown_key(declared: &Declared, key: &str, reserved: &[&str]) -> String {
+    let known = declared.all_keys().map(|k| k.name).chain(reserved.iter().copied());
+    let hint = nearest(key, known).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+    format!("unknown key of {} {}: ignored{hint}", declared.kind.word(), declared.name)
+}
+
+/// The message for a type name nobody declares, which may be one that is not to be shown.
+pub fn unknown_shown_type(kind: Kind, type_name: Shown<'_>, catalog: &dyn Catalog) -> String {
+    if !type_name.is_hidden {
+        return unknown_type(kind, type_name.text, catalog);
+    }
+    let names: Vec<&str> = catalog.all(kind).iter().map(|d| d.name).collect();
+    format!("unknown {} type {HIDDEN}; known: {}", kind.word(), names.join(", "))
+}
+
 /// The message for a type name nobody declares.
 pub fn unknown_type(kind: Kind, type_name: &str, catalog: &dyn Catalog) -> String {
     if let Some(message) = catalog.unsupported(kind, type_name) {
@@ -305,36 +343,4 @@ pub fn unknown_type(kind: Kind, type_name: &str, catalog: &dyn Catalog) -> Strin
     let names: Vec<&str> = all.iter().map(|d| d.name).collect();
     let hint = hint.unwrap_or_else(|| format!("; known: {}", names.join(", ")));
     format!("unknown {} type '{type_name}'{hint}", kind.word())
-}
-
-fn parse_value(ty: Type, text: &str) -> Result<Value, String> {
-    let number = |what: &str, low: i64, high: i64| {
-        let n: i64 = text.parse().map_err(|_| format!("'{text}' is not {what}"))?;
-        if n < low || n > high {
-            let range = if high == i64::MAX { format!("at least {low}") } else { format!("{low} to {high}") };
-            return Err(format!("{text} is out of range, expected {range}"));
-        }
-        Ok(Value::Int(n))
-    };
-    match ty {
-        Type::Text | Type::Path => Ok(Value::Text(text.to_owned())),
-        Type::Int(low, high) => number("a whole number", low, high),
-        Type::Millis(low, high) => number("a whole number of milliseconds", low, high),
-        Type::Seconds(low, high) => number("a whole number of seconds", low, high),
-        Type::Port => number("a port number", 0, 65535),
-        Type::Bool => Ok(Value::Bool(text.eq_ignore_ascii_case("true"))),
-        Type::List | Type::Channels => Ok(Value::List(text.split_whitespace().map(str::to_owned).collect())),
-        Type::Choice(words) => words
-            .iter()
-            .find(|w| w.eq_ignore_ascii_case(text))
-            .map(|w| Value::Text((*w).to_owned()))
-            .ok_or_else(|| format!("'{text}' is not one of {}", words.join(", "))),
-        Type::Regex => Regex::new(text).map(Value::Regex).map_err(|e| {
-            format!(
-                "not a usable regular expression: {}",
-                e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
-            )
-        }),
-        Type::Component(_) | Type::Prefix | Type::ChannelsBelow => unreachable!("read by their own code"),
-    }
 }

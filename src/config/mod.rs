@@ -1,26 +1,37 @@
 //! Configuration: from the text of a properties file to checked settings per component.
 //!
-//! `properties` reads the grammar, `tree` sorts properties into agents and components, `wiring` resolves what
-//! refers to what, `context` holds one component's typed settings, `spec` is how components declare their
-//! keys, `problem` collects what is wrong. Everything runs on the thread that starts the agent.
+//! `loader` reads the files and URIs (each an `origin`), `properties` is their grammar, `interpolate` replaces
+//! expressions, `tree` sorts properties into agents and components, `filter` asks for secrets, `wiring` resolves
+//! what refers to what, `context` holds one component's typed settings, `spec` is how components declare their
+//! keys, `problem` collects what is wrong. Everything runs on the thread that starts or reloads the agent.
 
 mod context;
+mod filter;
+mod interpolate;
+mod loader;
 mod nearest;
 mod options;
+mod origin;
 mod plan;
 mod problem;
 pub mod properties;
+mod property;
 mod spec;
 pub mod tree;
+mod value;
 mod wiring;
 
 #[cfg(test)]
 pub mod testing;
 
-pub use context::{unknown_type, Catalog, Context, Property};
+pub use context::{unknown_type, Catalog, Context};
+pub use filter::{ConfigFilterSpec, CONFIG_FILTERS};
+pub use loader::Loader;
 pub use nearest::nearest;
 pub use options::RunOptions;
+pub use origin::{Credentials, Origin};
 pub use plan::{Plan, Planned, PlannedSink, PlannedSource};
 pub use problem::{Place, Problem, Problems, Severity};
+pub use property::Property;
 pub use spec::{Bad, Check, Declared, Default, Key, Kind, Spec, Type};
-pub use wiring::{load, resolve};
+pub use wiring::{load, resolve, Text};

@@ -3,6 +3,7 @@
 //! Plain data, made once by the main thread before anything runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How the agent is to run.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -13,4 +14,6 @@ pub struct RunOptions {
     pub heap: Option<u64>,
     /// Run what is not broken, as Flume does.
     pub lenient: bool,
+    /// How often to look for a changed configuration; `None`: never.
+    pub reload: Option<Duration>,
 }

@@ -1,5 +1,6 @@
 //! Findings about a configuration: all of them, each with file, line and key.
 
+use super::spec::Declared;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,10 @@ pub enum Severity {
     Error,
     /// The agent runs as it would under Flume.
     Warning,
+    /// A key that is accepted and changes nothing; `flumed check` lists these apart.
+    Ignored,
+    /// Nothing is wrong: for `flumed check`, which says everything it knows.
+    Note,
 }
 
 /// A place in a configuration file. Line 0: the file as a whole.
@@ -31,7 +36,11 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.severity == Severity::Warning { "warning: " } else { "" };
+        let word = match self.severity {
+            Severity::Warning => "warning: ",
+            Severity::Note => "note: ",
+            Severity::Error | Severity::Ignored => "",
+        };
         write!(f, "{}", self.place.file)?;
         if self.place.line > 0 {
             write!(f, ":{}", self.place.line)?;
@@ -47,6 +56,8 @@ impl fmt::Display for Problem {
 #[derive(Default, Debug)]
 pub struct Problems {
     list: Vec<Problem>,
+    /// The components looked at, each type once.
+    used: Vec<&'static Declared>,
 }
 
 impl Problems {
@@ -56,6 +67,14 @@ impl Problems {
 
     pub fn warning(&mut self, place: &Place, key: impl Into<String>, message: impl Into<String>) {
         self.add(Severity::Warning, place, key.into(), message.into());
+    }
+
+    pub fn ignored(&mut self, place: &Place, key: impl Into<String>, why: impl Into<String>) {
+        self.add(Severity::Ignored, place, key.into(), why.into());
+    }
+
+    pub fn note(&mut self, place: &Place, key: impl Into<String>, message: impl Into<String>) {
+        self.add(Severity::Note, place, key.into(), message.into());
     }
 
     fn add(&mut self, severity: Severity, place: &Place, key: String, message: String) {
@@ -69,12 +88,27 @@ impl Problems {
         }
     }
 
+    /// Remembers that the configuration has a component of this type.
+    pub fn uses(&mut self, declared: &'static Declared) {
+        if !self.used.iter().any(|d| d.kind == declared.kind && d.name == declared.name) {
+            self.used.push(declared);
+        }
+    }
+
+    pub fn used(&self) -> &[&'static Declared] {
+        &self.used
+    }
+
     pub fn errors(&self) -> usize {
-        self.list.iter().filter(|p| p.severity == Severity::Error).count()
+        self.count(Severity::Error)
     }
 
     pub fn warnings(&self) -> usize {
-        self.list.len() - self.errors()
+        self.count(Severity::Warning)
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.list.iter().filter(|p| p.severity == severity).count()
     }
 
     /// How many there are: `2 errors, 1 warning`.
@@ -87,6 +121,9 @@ impl Problems {
     pub fn absorb(&mut self, other: Problems, keep: impl Fn(&Problem) -> bool) {
         for p in other.list.into_iter().filter(keep) {
             self.push(p);
+        }
+        for declared in other.used {
+            self.uses(declared);
         }
     }
 

@@ -4,8 +4,8 @@
 //! as Latin-1, Java's own encoding), and half a surrogate pair, which no UTF-8 text can hold, becomes U+FFFD.
 //! Called by the thread that starts or reloads the agent; pure, no locks.
 
-use super::context::Property;
 use super::problem::{Place, Problems};
+use super::property::Property;
 use std::sync::Arc;
 
 /// What Java counts as blank here: no other white space separates or is skipped.
@@ -41,7 +41,7 @@ pub fn parse(file: &Arc<str>, bytes: &[u8], problems: &mut Problems) -> Vec<Prop
         if n.is_broken || v.is_broken {
             problems.warning(&place, &name, "half of a surrogate pair (\\uD800 to \\uDFFF) is no character");
         }
-        found.push(Property { name, value, place });
+        found.push(Property::new(name, value, place));
     }
     found
 }

@@ -13,6 +13,7 @@ pub enum Kind {
     Selector,
     Serializer,
     PathManager,
+    ConfigFilter,
     Agent,
 }
 
@@ -27,6 +28,7 @@ impl Kind {
             Kind::Selector => "selector",
             Kind::Serializer => "serializer",
             Kind::PathManager => "pathManager",
+            Kind::ConfigFilter => "configFilter",
             Kind::Agent => "agent",
         }
     }
@@ -94,16 +96,23 @@ pub struct Key {
     pub default: Default,
     pub bad: Bad,
     pub help: &'static str,
+    /// Accepted because Flume has it, and changes nothing here: why.
+    pub ignored: Option<&'static str>,
 }
 
 impl Key {
     pub const fn new(name: &'static str, ty: Type, default: Default, help: &'static str) -> Key {
-        Key { name, ty, default, bad: Bad::Refuse, help }
+        Key { name, ty, default, bad: Bad::Refuse, help, ignored: None }
     }
 
     /// The same key, for which Flume falls back to the default on a bad value.
     pub const fn or_default(self) -> Key {
         Key { bad: Bad::Default, ..self }
+    }
+
+    /// The same key, accepted and without effect. `flumed check` says why to who has written it.
+    pub const fn ignored(self, why: &'static str) -> Key {
+        Key { ignored: Some(why), ..self }
     }
 }
 
@@ -124,6 +133,8 @@ pub struct Declared {
     /// What no single key shows: keys that contradict each other, values only their user can judge.
     /// Called with settings that parsed; names the key at fault and what is wrong with it.
     pub check: Option<Check>,
+    /// What it does in another way than Flume's, a line each, for `flumed check`; the README has the same rows.
+    pub differs: &'static [&'static str],
 }
 
 pub type Check = fn(&super::Context) -> Vec<(&'static str, String)>;

@@ -10,7 +10,7 @@ const fn d(
     keys: &'static [&'static [Key]],
     batch_key: Option<&'static str>,
 ) -> Declared {
-    Declared { kind, name, class, help, keys, batch_key, check: None }
+    Declared { kind, name, class, help, keys, batch_key, check: None, differs: &[] }
 }
 
 const CAPACITIES: &[Key] = &[
@@ -82,15 +82,20 @@ pub struct Known;
 
 impl Catalog for Known {
     fn find(&self, kind: Kind, type_name: &str) -> Option<&'static Declared> {
-        ALL.iter().find(|d| d.kind == kind && d.is_named(type_name))
+        self.all(kind).into_iter().find(|d| d.is_named(type_name))
     }
 
     fn all(&self, kind: Kind) -> Vec<&'static Declared> {
-        ALL.iter().filter(|d| d.kind == kind).collect()
+        let filters = CONFIG_FILTERS.iter().map(|s| &s.declared);
+        ALL.iter().chain(filters).filter(|d| d.kind == kind).collect()
     }
 
     fn unsupported(&self, kind: Kind, type_name: &str) -> Option<String> {
         (kind == Kind::Sink && type_name == "hbase").then(|| "hbase is not supported: use http".to_owned())
+    }
+
+    fn unsupported_key(&self, _: Kind, _: &str, key: &str) -> Option<String> {
+        (key == "kerberosKeytab").then(|| "not supported: ignored".to_owned())
     }
 }
 
@@ -101,11 +106,7 @@ pub fn context(
     keys: &[(&str, &str)],
 ) -> Result<Context, Vec<String>> {
     let place = Place { file: "test".into(), line: 1 };
-    let one = |(name, value): &(&str, &str)| Property {
-        name: (*name).to_owned(),
-        value: (*value).to_owned(),
-        place: place.clone(),
-    };
+    let one = |(name, value): &(&str, &str)| Property::new(*name, *value, place.clone());
     let properties: Vec<Property> = keys.iter().map(one).collect();
     let mut problems = Problems::default();
     let made = Context::parse(declared, "a1.x.x1", &place, &properties, &[], catalog, &mut problems);

@@ -4,9 +4,9 @@
 //! names is kept with that agent, because only the agent that runs is reported in full. Messages name keys and
 //! never values: what stands under a misspelt key may be a password. One thread, no locks.
 
-use super::context::Property;
 use super::nearest::nearest;
-use super::problem::{Place, Problems};
+use super::problem::{Place, Problems, Severity};
+use super::property::Property;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -59,6 +59,8 @@ pub struct Agent {
     pub findings: Problems,
     lists: BTreeMap<Group, Property>,
     parts: BTreeMap<Group, BTreeMap<String, Vec<Property>>>,
+    /// Whether it has a property that no other refers to.
+    has_unused: bool,
 }
 
 impl Agent {
@@ -70,6 +72,7 @@ impl Agent {
             findings: Problems::default(),
             lists: BTreeMap::new(),
             parts: BTreeMap::new(),
+            has_unused: false,
         }
     }
 
@@ -93,10 +96,15 @@ impl Agent {
         !self.lists.is_empty()
     }
 
+    /// Whether its properties are there for others to refer to, and is no agent at all.
+    pub fn is_only_referred_to(&self) -> bool {
+        !self.is_defined() && !self.has_unused
+    }
+
     /// Sets one of the agent's own keys, over what the file says.
     pub fn set(&mut self, key: &str, value: &str, place: Place) {
         self.settings.retain(|p| p.name != key);
-        self.settings.push(Property { name: key.to_owned(), value: value.to_owned(), place });
+        self.settings.push(Property::new(key, value, place));
     }
 
     fn add(&mut self, key: &str, p: Property) {
@@ -111,6 +119,9 @@ impl Agent {
             return;
         }
         let Some(group) = Group::of(first) else {
+            if p.is_used {
+                return;
+            }
             let known = Group::ALL.iter().map(|g| g.word()).chain(["flumed"]);
             let hint = nearest(first, known).map_or(
                 "; known are channels, sources, sinks, sinkgroups, configfilters, flumed".into(),
@@ -141,12 +152,16 @@ impl Tree {
             let (agent, key) = p.name.split_once('.').unwrap_or(("", &p.name));
             if agent.is_empty() {
                 duplicates(&p, &earlier, problems);
+                if p.is_used {
+                    continue;
+                }
                 problems.warning(&p.place, p.name.clone(), "ignored: no agent name and dot before it");
                 continue;
             }
             let key = key.to_owned();
             let agent = tree.agent_or_new(agent, &p.place);
             duplicates(&p, &earlier, &mut agent.findings);
+            agent.has_unused |= !p.is_used;
             if p.value.is_empty() {
                 agent.findings.warning(&p.place, p.name, "ignored: its value is empty");
             } else if key.is_empty() {
@@ -156,6 +171,17 @@ impl Tree {
             }
         }
         tree
+    }
+
+    /// Gives findings about values to the agents whose properties they are; what is fatal to all goes to `problems`.
+    pub fn assign(&mut self, findings: Problems, problems: &mut Problems) {
+        for p in findings.sorted() {
+            let owner = p.key.split_once('.').and_then(|(agent, _)| self.agent_mut(agent));
+            match owner {
+                Some(agent) if p.severity != Severity::Error => agent.findings.push(p.clone()),
+                _ => problems.push(p.clone()),
+            }
+        }
     }
 
     pub fn agent(&self, name: &str) -> Option<&Agent> {
@@ -193,17 +219,17 @@ fn last_of_each(properties: Vec<Property>) -> Vec<(Property, Vec<Place>)> {
     last
 }
 
+/// Twice in one file is a slip; a later file is there to override an earlier one.
 fn duplicates(p: &Property, earlier: &[Place], problems: &mut Problems) {
-    let said: Vec<String> = earlier
-        .iter()
-        .map(|e| match e.file == p.place.file {
-            true => format!("line {}", e.line),
-            false => format!("{}:{}", e.file, e.line),
-        })
-        .collect();
-    if !said.is_empty() {
-        let (said, here) = (said.join(" and "), p.place.line);
+    let (same, other): (Vec<&Place>, Vec<&Place>) = earlier.iter().partition(|e| e.file == p.place.file);
+    if !same.is_empty() {
+        let lines: Vec<String> = same.iter().map(|e| format!("line {}", e.line)).collect();
+        let (said, here) = (lines.join(" and "), p.place.line);
         problems.warning(&p.place, p.name.clone(), format!("set on {said} too; line {here} holds"));
+    }
+    if !other.is_empty() {
+        let places: Vec<String> = other.iter().map(|e| format!("{}:{}", e.file, e.line)).collect();
+        problems.note(&p.place, p.name.clone(), format!("holds over {}", places.join(" and ")));
     }
 }
 

@@ -11,6 +11,8 @@ mod judge;
 mod tests;
 
 use super::context::{Catalog, Context};
+use super::filter;
+use super::interpolate::{interpolate, Lookups};
 use super::nearest::nearest;
 use super::options::RunOptions;
 use super::plan::{Plan, Planned};
@@ -21,23 +23,35 @@ use super::tree::{Agent, Group, Tree};
 use judge::Judge;
 use std::sync::Arc;
 
-/// From the bytes of a file to the plan of one agent. `-Dflumed.<key>` goes over the file's `<agent>.flumed.<key>`.
+/// One configuration file, or what a URI gave.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Its name in messages.
+    pub file: Arc<str>,
+    pub bytes: Vec<u8>,
+}
+
+/// From the bytes of all files, later ones over earlier ones, to the plan of one agent. `-Dflumed.<key>` goes over
+/// the files' `<agent>.flumed.<key>`.
 pub fn load(
-    file: &str,
-    bytes: &[u8],
+    texts: &[Text],
     agent: &str,
     options: &RunOptions,
     catalog: &dyn Catalog,
     agent_declared: &'static Declared,
     problems: &mut Problems,
 ) -> Option<Plan> {
-    let file: Arc<str> = Arc::from(file);
-    let found = properties::parse(&file, bytes, problems);
+    let parse = |t: &Text| properties::parse(&t.file, &t.bytes, &mut *problems);
+    let mut found: Vec<_> = texts.iter().flat_map(parse).collect();
     if problems.errors() > 0 {
         // What does not follow the grammar is no properties file to Java, and nothing of it would run.
         return None;
     }
-    let mut tree = Tree::new(file, found, problems);
+    let mut unresolved = Problems::default();
+    interpolate(&mut found, &Lookups::new(&options.properties), &mut unresolved);
+    let files: Vec<&str> = texts.iter().map(|t| &*t.file).collect();
+    let mut tree = Tree::new(files.join(", ").into(), found, problems);
+    tree.assign(unresolved, problems);
     if let Some(agent) = tree.agent_mut(agent) {
         let place = Place { file: Arc::from("command line"), line: 0 };
         for (name, value) in &options.properties {
@@ -64,7 +78,7 @@ pub fn resolve(
     for other in tree.agents.iter().filter(|a| a.name != agent_name) {
         summarize(other, catalog, agent_declared, problems);
     }
-    plan(agent, catalog, agent_declared, problems)
+    plan(agent, true, catalog, agent_declared, problems)
 }
 
 fn no_such_agent(tree: &Tree, name: &str) -> String {
@@ -84,7 +98,10 @@ fn summarize(
     problems: &mut Problems,
 ) {
     let mut own = Problems::default();
-    plan(other, catalog, agent_declared, &mut own);
+    plan(other, false, catalog, agent_declared, &mut own);
+    if other.is_only_referred_to() {
+        return;
+    }
     if !other.is_defined() {
         let what =
             "does not look like an agent: ignored, none of its properties names channels, sources or sinks";
@@ -95,8 +112,10 @@ fn summarize(
     }
 }
 
+/// `runs`: this is the agent that runs, so its config filters may.
 fn plan(
     agent: &Agent,
+    runs: bool,
     catalog: &dyn Catalog,
     agent_declared: &'static Declared,
     problems: &mut Problems,
@@ -105,6 +124,7 @@ fn plan(
         problems.push(p.clone());
     }
     let mut judge = Judge::new(agent, catalog, problems);
+    judge.config_filters(runs);
     let settings = judge.settings(agent_declared);
     let names = judge.names();
     let channels: Vec<Planned> = names.channels.iter().flatten().filter_map(|n| judge.channel(n)).collect();
@@ -118,6 +138,6 @@ fn plan(
         sources.iter().any(|s| s.channels.contains(&c.name)) || sinks.iter().any(|s| s.channel == c.name)
     };
     let channels: Vec<Planned> = channels.into_iter().filter(is_used).collect();
-    let runs = !channels.is_empty();
-    runs.then_some(Plan { agent: agent.name.clone(), settings: settings?, channels, sources, sinks })
+    let has_work = !channels.is_empty();
+    has_work.then_some(Plan { agent: agent.name.clone(), settings: settings?, channels, sources, sinks })
 }

@@ -43,6 +43,7 @@ pub static SPEC: SourceSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        differs: &[],
     },
     build,
 };

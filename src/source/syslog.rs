@@ -70,6 +70,7 @@ pub static TCP: SourceSpec = Spec {
         keys: &[COMMON, TCP_ONLY],
         batch_key: None,
         check: Some(check_tcp),
+        differs: &[],
     },
     build: |ctx| {
         let protocol = Arc::new(Tcp(Common::new(ctx, ctx.size("eventSize"))));
@@ -86,6 +87,7 @@ pub static UDP: SourceSpec = Spec {
         keys: &[COMMON],
         batch_key: None,
         check: Some(check),
+        differs: &[],
     },
     build: |ctx| {
         // The largest datagram fits; Flume cuts at 2048.

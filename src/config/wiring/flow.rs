@@ -4,8 +4,8 @@
 
 use super::judge::{unique, Judge, Names, Part};
 use super::*;
-use crate::config::context::Property;
 use crate::config::plan::{PlannedSink, PlannedSource};
+use crate::config::property::{Property, HIDDEN};
 use crate::config::spec::Type;
 use std::collections::BTreeSet;
 
@@ -70,19 +70,25 @@ impl<'a> Flow<'a> {
         self.mentioned.extend(names.iter().cloned());
         let (known, strange): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| self.is_listed(n));
         if known.is_empty() {
-            let said: Vec<String> = strange.iter().map(|n| self.no_channel(judge, n)).collect();
+            let said: Vec<String> = strange.iter().map(|n| self.no_channel(judge, p, n)).collect();
             judge.problems.error(&p.place, key, said.join("; "));
             return None;
         }
         for n in &strange {
-            let what =
-                format!("{}: left out, the source writes to its other channels", self.no_channel(judge, n));
+            let what = format!(
+                "{}: left out, the source writes to its other channels",
+                self.no_channel(judge, p, n)
+            );
             judge.problems.warning(&p.place, key.clone(), what);
         }
         Some(known)
     }
 
-    fn no_channel(&self, judge: &Judge, name: &str) -> String {
+    /// `by`: the property that names the channel.
+    fn no_channel(&self, judge: &Judge, by: &Property, name: &str) -> String {
+        if by.is_hidden {
+            return format!("no channel {HIDDEN} in {}.channels", judge.agent.name);
+        }
         let agent = &judge.agent.name;
         if judge.agent.part(Group::Channels, name).is_some() {
             return format!("channel {name} has properties, but {agent}.channels does not list it");
@@ -98,8 +104,11 @@ impl<'a> Flow<'a> {
         let mut is_right = true;
         for (key, name) in selected(&planned) {
             if !channels.contains(&name) {
-                let hint = nearest(&name, channels.iter().map(String::as_str));
+                let c = &planned.context;
+                let hint =
+                    nearest(&name, channels.iter().map(String::as_str)).filter(|_| c.shown(&key, "") == "");
                 let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                let name = c.shown(&key, &name);
                 let what = format!("{name} is not a channel of this source{hint}");
                 judge.problems.error(planned.context.place(&key), part.full(&key), what);
                 is_right = false;
@@ -166,7 +175,7 @@ impl<'a> Flow<'a> {
             return None;
         };
         if !self.is_listed(name) {
-            let what = self.no_channel(judge, name);
+            let what = self.no_channel(judge, p, name);
             judge.problems.error(&p.place, key, what);
             return None;
         }
@@ -187,9 +196,11 @@ impl<'a> Flow<'a> {
             return true;
         }
         let what = format!(
-            "{batch}{} is more than {} = {room}{}",
+            "{}{} is more than {} = {}{}",
+            owner.context.shown(key, &batch.to_string()),
             written(&owner.context, key),
             channel.context.full(CAPACITY),
+            channel.context.shown(CAPACITY, &room.to_string()),
             written(&channel.context, CAPACITY),
         );
         judge.problems.error(owner.context.place(key), owner.context.full(key), what);

@@ -3,7 +3,8 @@
 //! Also the agent's own lists. Used by `wiring` for channels and by `flow` for what is attached to them.
 
 use super::*;
-use crate::config::context::{unknown_type, Property};
+use crate::config::context::unknown_shown_type;
+use crate::config::property::{Property, Shown, HIDDEN};
 use std::collections::BTreeSet;
 
 /// The names an agent lists. `None`: the list is missing or unreadable, which has been reported, so that
@@ -50,20 +51,24 @@ pub(super) struct Judge<'a> {
     pub agent: &'a Agent,
     pub problems: &'a mut Problems,
     catalog: &'a dyn Catalog,
-    /// Full names of properties whose values are not known, as they hold expressions. Each has been reported,
-    /// nothing else is said of them.
+    /// Full names of properties whose values are not known, as an expression in them has no value. Each has been
+    /// reported, nothing else is said of them.
     unknown: BTreeSet<String>,
+    filters: filter::Filters,
 }
 
 impl<'a> Judge<'a> {
     pub fn new(agent: &'a Agent, catalog: &'a dyn Catalog, problems: &'a mut Problems) -> Judge<'a> {
-        Judge { agent, problems, catalog, unknown: BTreeSet::new() }
+        Judge { agent, problems, catalog, unknown: BTreeSet::new(), filters: filter::Filters::default() }
     }
 
     /// The agent's own keys. Errors leave the rest of them standing, for a lenient run.
     pub fn settings(&mut self, declared: &'static Declared) -> Option<Context> {
         let path = format!("{}.flumed", self.agent.name);
-        let given = self.known(&path, &self.agent.settings);
+        for p in self.agent.settings.iter().filter(|p| p.is_unknown) {
+            self.unknown.insert(format!("{path}.{}", p.name));
+        }
+        let given = self.filtered(&path, self.agent.settings.clone());
         let part = Part { path, name: "flumed".into(), properties: given, listed: self.agent.place.clone() };
         let mut wrong = BTreeSet::new();
         if let Some(c) = self.context(declared, &part, &part.listed.clone(), &[], Some(&mut wrong)) {
@@ -77,11 +82,8 @@ impl<'a> Judge<'a> {
 
     /// Reads the five lists and says what is missing among them, or not supported.
     pub fn names(&mut self) -> Names {
-        for (group, what) in [(Group::SinkGroups, "sink groups"), (Group::ConfigFilters, "config filters")] {
-            if let Some(list) = self.agent.list(group) {
-                let what = format!("{what} are not supported by this version");
-                self.problems.error(&list.place, &list.name, what);
-            }
+        if let Some(list) = self.agent.list(Group::SinkGroups) {
+            self.problems.error(&list.place, &list.name, "sink groups are not supported by this version");
         }
         let names = Names {
             channels: self.list(Group::Channels),
@@ -109,10 +111,25 @@ impl<'a> Judge<'a> {
 
     fn list(&mut self, group: Group) -> Option<Vec<String>> {
         let list = self.agent.list(group)?;
-        if self.is_expression(&list.name, list) {
+        if list.is_unknown {
+            self.unknown.insert(list.name.clone());
             return None;
         }
         Some(unique(&list.value))
+    }
+
+    /// Makes the agent's config filters, before anything that may ask them. `runs`: else nothing is asked.
+    pub fn config_filters(&mut self, runs: bool) {
+        let names = self.list(Group::ConfigFilters).unwrap_or_default();
+        for name in &names {
+            let Some(part) = self.listed(Group::ConfigFilters, name) else {
+                self.filters.add(name, None);
+                continue;
+            };
+            let planned = self.component(Kind::ConfigFilter, &part, &["type"], None);
+            let made = planned.filter(|_| runs).and_then(|p| filter::build(p.declared, &p.context));
+            self.filters.add(name, made);
+        }
     }
 
     pub fn channel(&mut self, name: &str) -> Option<Planned> {
@@ -120,8 +137,15 @@ impl<'a> Judge<'a> {
         self.component(Kind::Channel, &part, &["type"], None)
     }
 
-    /// A listed component's properties.
+    /// A listed component's properties, with the values that its config filters give.
     pub fn part(&mut self, group: Group, name: &str) -> Option<Part> {
+        let part = self.listed(group, name)?;
+        let properties = self.filtered(&part.path, part.properties);
+        Some(Part { properties, ..part })
+    }
+
+    /// A listed component's properties as they stand in the files.
+    fn listed(&mut self, group: Group, name: &str) -> Option<Part> {
         let list = self.agent.list(group)?;
         let path = format!("{}.{}.{name}", self.agent.name, group.word());
         let Some(properties) = self.agent.part(group, name) else {
@@ -129,33 +153,31 @@ impl<'a> Judge<'a> {
             let others = self.agent.part_names(group).filter(|n| !listed.iter().any(|l| l == n));
             let hint = nearest(name, others).map(|n| format!("; did you mean {n}, which has?"));
             let what = format!("listed but has no properties{}", hint.unwrap_or_default());
-            self.problems.error(&list.place, path, what);
+            // A name that no key has may be what is not to be shown.
+            match list.is_hidden {
+                true => self.problems.error(&list.place, &list.name, format!("{HIDDEN}: {what}")),
+                false => self.problems.error(&list.place, path, what),
+            }
             return None;
         };
-        let properties = self.known(&path, properties);
+        for p in properties.iter().filter(|p| p.is_unknown) {
+            self.unknown.insert(format!("{path}.{}", p.name));
+        }
+        let properties = properties.to_vec();
         Some(Part { path, name: name.to_owned(), properties, listed: list.place.clone() })
     }
 
-    /// The properties with their values as they are meant. An expression that would have to be replaced is
-    /// reported and its key remembered; the property stays, so that its key is not called missing.
-    fn known(&mut self, path: &str, properties: &[Property]) -> Vec<Property> {
-        let mut all = properties.to_vec();
-        for p in &mut all {
-            if !self.is_expression(&format!("{path}.{}", p.name), p) {
-                p.value = p.value.replace("$${", "${");
+    /// The properties with the values of config filters. A key without its value is remembered; the property
+    /// stays, so that its key is not called missing.
+    fn filtered(&mut self, path: &str, mut properties: Vec<Property>) -> Vec<Property> {
+        for p in properties.iter_mut().filter(|p| !p.is_unknown) {
+            let full = format!("{path}.{}", p.name);
+            if !self.filters.apply(p, &full, self.problems) {
+                p.is_unknown = true;
+                self.unknown.insert(full);
             }
         }
-        all
-    }
-
-    fn is_expression(&mut self, full: &str, p: &Property) -> bool {
-        if holds_expression(&p.value) {
-            let what = "interpolation is not supported by this version; for a literal ${ write $${";
-            self.problems.error(&p.place, full, what);
-            self.unknown.insert(full.to_owned());
-            return true;
-        }
-        false
+        properties
     }
 
     /// Whether this key's value is not known.
@@ -178,7 +200,7 @@ impl<'a> Judge<'a> {
     ) -> Option<Planned> {
         let given = part.get("type");
         let place = given.map_or(&part.listed, |p| &p.place).clone();
-        let Some(type_name) = given.map(|p| p.value.as_str()).or(default) else {
+        let Some(text) = given.map(|p| p.value.as_str()).or(default) else {
             let slip = nearest("type", part.properties.iter().map(|p| p.name.as_str()));
             let hint = slip.map(|n| format!("; is {} meant for it?", part.full(n))).unwrap_or_default();
             self.problems.error(&place, part.full("type"), format!("required key is missing{hint}"));
@@ -187,8 +209,9 @@ impl<'a> Judge<'a> {
         if self.is_unknown_key(&part.full("type")) {
             return None;
         }
-        let Some(declared) = self.catalog.find(kind, type_name) else {
-            self.problems.error(&place, part.full("type"), unknown_type(kind, type_name, self.catalog));
+        let Some(declared) = self.catalog.find(kind, text) else {
+            let shown = Shown { text, is_hidden: given.is_some_and(|p| p.is_hidden) };
+            self.problems.error(&place, part.full("type"), unknown_shown_type(kind, shown, self.catalog));
             return None;
         };
         let context = self.context(declared, part, &place, reserved, None)?;
@@ -217,7 +240,10 @@ impl<'a> Judge<'a> {
 
     /// Properties of components that no list names: nothing is built from them.
     pub fn unlisted(&mut self, names: &Names) {
+        let filters =
+            Some(self.agent.list(Group::ConfigFilters).map(|p| unique(&p.value)).unwrap_or_default());
         let lists = [
+            (Group::ConfigFilters, &filters),
             (Group::Channels, &names.channels),
             (Group::Sources, &names.sources),
             (Group::Sinks, &names.sinks),
@@ -241,9 +267,4 @@ impl<'a> Judge<'a> {
 pub(super) fn unique(list: &str) -> Vec<String> {
     let mut seen = BTreeSet::new();
     list.split_whitespace().filter(|n| seen.insert(*n)).map(str::to_owned).collect()
-}
-
-/// Whether Flume would look for something to put in place of a part of this value: `${...}`, but not `$${...}`.
-fn holds_expression(value: &str) -> bool {
-    value.match_indices("${").any(|(at, _)| !value[..at].ends_with('$') && value[at..].contains('}'))
 }

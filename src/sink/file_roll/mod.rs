@@ -77,6 +77,7 @@ pub static SPEC: SinkSpec = Spec {
         ]],
         batch_key: Some("sink.batchSize"),
         check: None,
+        differs: &[],
     },
     build,
 };

@@ -1,0 +1,54 @@
+//! The typed value of a key, and how it is read from text. Pure.
+
+use super::context::Context;
+use super::property::{Shown, HIDDEN};
+use super::spec::Type;
+use regex::Regex;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+pub enum Value {
+    Text(String),
+    Int(i64),
+    Bool(bool),
+    List(Vec<String>),
+    Regex(Regex),
+    Component(Box<Context>),
+    Map(BTreeMap<String, String>),
+}
+
+/// The value, or what is wrong with the text.
+pub fn parse_value(ty: Type, shown: Shown<'_>) -> Result<Value, String> {
+    let text = shown.text;
+    let number = |what: &str, low: i64, high: i64| {
+        let n: i64 = text.parse().map_err(|_| format!("{shown} is not {what}"))?;
+        if n < low || n > high {
+            let range = if high == i64::MAX { format!("at least {low}") } else { format!("{low} to {high}") };
+            return Err(format!("{} is out of range, expected {range}", shown.bare()));
+        }
+        Ok(Value::Int(n))
+    };
+    match ty {
+        Type::Text | Type::Path => Ok(Value::Text(text.to_owned())),
+        Type::Int(low, high) => number("a whole number", low, high),
+        Type::Millis(low, high) => number("a whole number of milliseconds", low, high),
+        Type::Seconds(low, high) => number("a whole number of seconds", low, high),
+        Type::Port => number("a port number", 0, 65535),
+        Type::Bool => Ok(Value::Bool(text.eq_ignore_ascii_case("true"))),
+        Type::List | Type::Channels => Ok(Value::List(text.split_whitespace().map(str::to_owned).collect())),
+        Type::Choice(words) => words
+            .iter()
+            .find(|w| w.eq_ignore_ascii_case(text))
+            .map(|w| Value::Text((*w).to_owned()))
+            .ok_or_else(|| format!("{shown} is not one of {}", words.join(", "))),
+        Type::Regex => Regex::new(text).map(Value::Regex).map_err(|e| match shown.is_hidden {
+            // The reason shows the pattern.
+            true => format!("{HIDDEN} is not a usable regular expression"),
+            false => format!(
+                "not a usable regular expression: {}",
+                e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+            ),
+        }),
+        Type::Component(_) | Type::Prefix | Type::ChannelsBelow => unreachable!("read by their own code"),
+    }
+}
