@@ -42,11 +42,12 @@ bench:
 deps:
 	scripts/check-deps
 
-# Binary, service files for every init system (for the packager or operator to put in place), example.
+# Binary, Flume's command line for it, service files for every init system (for the packager or operator to put in place), example.
 DOC = $(DESTDIR)$(PREFIX)/share/flumed
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DOC)/init $(DOC)/examples
 	install -m 755 $(TARGET)/release/flumed $(DESTDIR)$(PREFIX)/bin/flumed
+	install -m 755 scripts/flume-ng $(DESTDIR)$(PREFIX)/bin/flume-ng
 	for f in systemd/flumed.service sysv/flumed openrc/flumed; do \
 	  install -d $(DOC)/init/$${f%/*} && \
 	  sed 's|/usr/local|$(PREFIX)|g' etc/init/$$f > $(DOC)/init/$$f || exit 1; done

@@ -1,6 +1,6 @@
 //! Commands, exit codes, and what a wrong configuration is answered with.
 
-use crate::util::{flumed, Agent, Folder};
+use crate::util::{findings, flumed, Agent, Folder};
 
 const TEN_MISTAKES: &str = "\
 a1.sources = good r1 r2 r3 r4 r5 r6
@@ -60,7 +60,7 @@ const TEN_FINDINGS: [&str; 10] = [
 ];
 
 fn assert_ten_findings(text: &str) {
-    let found: Vec<&str> = text.lines().collect();
+    let found = findings(text);
     assert_eq!(found.len(), 11, "{text}");
     for (found, expected) in found.iter().zip(TEN_FINDINGS) {
         assert!(found.starts_with(expected) && found.len() > expected.len() + 10, "{found}: {expected}");

@@ -1,6 +1,6 @@
 //! The configurations in etc: they pass `flumed check`, they run, and they show every key of their component.
 
-use crate::util::{flumed, Agent, Folder};
+use crate::util::{findings, flumed, Agent, Folder};
 use std::path::{Path, PathBuf};
 
 fn etc() -> PathBuf {
@@ -20,7 +20,12 @@ fn every_example_passes_the_check_without_a_word() {
     let folder = Folder::new();
     for file in all() {
         let (code, out, err) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", file.to_str().unwrap()]);
-        assert_eq!((code, out.as_str()), (Some(0), "0 errors, 0 warnings\n"), "{} {err}", file.display());
+        assert_eq!(
+            (code, findings(&out)),
+            (Some(0), vec!["0 errors, 0 warnings"]),
+            "{} {err}",
+            file.display()
+        );
     }
 }
 
@@ -56,6 +61,7 @@ fn every_type_has_an_example_with_every_key() {
     for (kind, name) in types.filter_map(|t| t.split_once('.')) {
         let (file, before) = match kind {
             "source" | "channel" | "sink" => (name, format!("a1.{kind}s.")),
+            "configFilter" => ("configfilters", "a1.configfilters.".to_owned()),
             _ => continue,
         };
         seen += 1;
@@ -69,12 +75,9 @@ fn every_type_has_an_example_with_every_key() {
             .collect();
         let table = components(&[&format!("{kind}.{name}")]);
         let keys = table.lines().skip_while(|l| !l.starts_with("key ")).skip(1);
-        let mut count = 0;
         for key in keys.filter_map(|l| l.split_whitespace().next()) {
-            count += 1;
             assert!(shown.contains(&key), "{key} of {kind}.{name} is not in {}", path.display());
         }
-        assert!(count > 0, "{table}");
     }
     assert!(seen >= 7, "{list}");
 }

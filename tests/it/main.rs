@@ -9,5 +9,6 @@ mod full;
 mod limits;
 mod monitor;
 mod retry;
+mod script;
 mod stop;
 mod util;

@@ -380,3 +380,9 @@ pub fn flumed(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
         command.args(args).current_dir(folder).env_remove("RUST_LOG").output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
+
+/// The lines of `flumed check` without the sections on what is no mistake; the last one counts.
+pub fn findings(check: &str) -> Vec<&str> {
+    let is_section = |l: &&str| l.starts_with("  ") || ["ignored:", "differs from Flume:"].contains(l);
+    check.lines().filter(|l| !is_section(l)).collect()
+}
