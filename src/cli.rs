@@ -174,9 +174,10 @@ commands:
   help                      show this text
 
 options of agent and check:
-{}  -Dname=value           a property; -Dflumed.KEY=value stands over AGENT.flumed.KEY of the file
-                         and is what ${{sys:name}} stands for
-  -Xmx<size>             stands for the heap of which channels take their share; other Java options are ignored
+{}  -Dname=value                     what ${{sys:name}} stands for; -Dflumed.KEY=value stands over AGENT.flumed.KEY of
+                                   the file
+  -Xmx<size>                       stands for the heap of which channels take their share; other Java options are
+                                   ignored
 
 exit codes: 0 stopped in order, 1 failure, 2 wrong configuration or options, 3 stop cut short
 ",

@@ -304,7 +304,7 @@ pub fn usage() -> String {
     for f in FLAGS.iter().filter(|f| !f.help.is_empty()) {
         let short = if f.name.short.is_empty() { String::new() } else { format!("-{}, ", f.name.short) };
         let form = format!("{short}--{} {}", f.name.long, f.value);
-        text += &format!("  {form:<22} {}\n", f.help);
+        text += &format!("  {form:<32} {}\n", f.help);
     }
     text
 }

@@ -217,10 +217,15 @@ impl Context {
 
     /// A value as a message may show it.
     pub fn shown<'a>(&self, key: &str, value: &'a str) -> &'a str {
-        match self.hidden.contains_key(key) {
+        match self.is_hidden(key) {
             true => HIDDEN,
             false => value,
         }
+    }
+
+    /// Whether no message may show the value of this key.
+    pub fn is_hidden(&self, key: &str) -> bool {
+        self.hidden.contains_key(key)
     }
 
     /// A message of the component's own check, which knows nothing of what is hidden.

@@ -380,4 +380,73 @@ mod tests {
         assert!(Origin::file("/dev/zero").read().unwrap_err().contains("16 MiB"));
         assert_eq!(Origin::file("/dev/null").has_changed(), Ok(false));
     }
+
+    /// Answers one request on each connection, in order; gives the requests.
+    fn serve(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let served = std::thread::spawn(move || {
+            let one = |answer: String| {
+                let mut socket = listener.accept().unwrap().0;
+                let lines = BufReader::new(socket.try_clone().unwrap()).lines();
+                let head: Vec<String> = lines.map_while(Result::ok).take_while(|l| !l.is_empty()).collect();
+                // A client that has read enough may be gone.
+                let _ = socket.write_all(answer.as_bytes());
+                head.join("\n").to_lowercase()
+            };
+            answers.into_iter().map(one).collect()
+        });
+        (address, served)
+    }
+
+    fn answer(status: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status} x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    }
+
+    #[test]
+    fn the_web_is_asked_with_credentials_and_for_what_is_new() {
+        let names = "ETag: \"v1\"\r\nLast-Modified: Tue, 01 Oct 2024 10:00:00 GMT\r\n";
+        let (address, served) = serve(vec![
+            answer("200", names, "one"),
+            answer("304", "", ""),
+            answer("200", "", "one"),
+            answer("200", "", "two"),
+            answer("500", "", ""),
+            answer("401", "", ""),
+            answer("404", "", ""),
+            format!("HTTP/1.1 200 x\r\nConnection: close\r\nContent-Length: {}\r\n\r\nx", MOST_BYTES + 1),
+        ]);
+        let me = Credentials { user: "me".into(), password: "hush".into() };
+        let mut origin = Origin::uri(&format!("http://{address}/a.conf?key=hush"), Some(&me)).ok().unwrap();
+        assert_eq!(origin.read().as_deref(), Ok(b"one".as_slice()));
+        assert_eq!(
+            [origin.has_changed(), origin.has_changed(), origin.has_changed()],
+            [Ok(false), Ok(false), Ok(true)]
+        );
+        assert_eq!(
+            origin.has_changed(),
+            Err("cannot be read: the server answers with status 500".to_owned())
+        );
+        for why in ["refuses these credentials", "status 404", ""] {
+            let said = origin.read().unwrap_err();
+            assert!(
+                said.starts_with("cannot be read: ") && said.contains(why) && !said.contains("hush"),
+                "{said}"
+            );
+        }
+        let heads = served.join().unwrap();
+        assert!(heads[0].starts_with("get /a.conf?key=hush http/1.1\n"), "{}", heads[0]);
+        assert!(heads.iter().all(|h| h.contains("authorization: basic bwu6ahvzaa==")));
+        assert!(!heads[0].contains("if-"));
+        for h in &heads[1..4] {
+            assert!(
+                h.contains("if-none-match: \"v1\"") && h.contains("if-modified-since: tue, 01 oct 2024"),
+                "{h}"
+            );
+        }
+        // Nobody answers any more.
+        assert!(origin.has_changed().unwrap_err().starts_with("cannot be read: "));
+    }
 }

@@ -39,7 +39,14 @@ static ALL: &[Declared] = &[
     d(Kind::Source, "netcat", "org.apache.flume.source.NetcatSource", "lines over TCP", &[NET], None),
     d(Kind::Source, "seq", "", "a counter", &[BATCH], Some("batchSize")),
     d(Kind::Channel, "memory", "", "a queue in memory", &[CAPACITIES], None),
-    d(Kind::Sink, "logger", "", "events to the log", &[], None),
+    d(
+        Kind::Sink,
+        "logger",
+        "",
+        "events to the log",
+        &[&[Key::new("threads", Type::Int(1, 9), Default::None, "threads").ignored("a sink has one thread")]],
+        None,
+    ),
     d(Kind::Sink, "null", "", "drops events", &[BATCH], Some("batchSize")),
     d(Kind::Sink, "file_roll", "", "events to files", &[BATCH, SERIALIZERS], Some("batchSize")),
     d(

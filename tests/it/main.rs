@@ -8,6 +8,7 @@ mod flow;
 mod full;
 mod limits;
 mod monitor;
+mod origin;
 mod retry;
 mod script;
 mod stop;

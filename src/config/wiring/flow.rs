@@ -105,8 +105,7 @@ impl<'a> Flow<'a> {
         for (key, name) in selected(&planned) {
             if !channels.contains(&name) {
                 let c = &planned.context;
-                let hint =
-                    nearest(&name, channels.iter().map(String::as_str)).filter(|_| c.shown(&key, "") == "");
+                let hint = nearest(&name, channels.iter().map(String::as_str)).filter(|_| !c.is_hidden(&key));
                 let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
                 let name = c.shown(&key, &name);
                 let what = format!("{name} is not a channel of this source{hint}");

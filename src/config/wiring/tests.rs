@@ -271,6 +271,22 @@ fn selectors_and_interceptors() {
 }
 
 #[test]
+fn keys_without_effect_and_types_in_use_are_kept_apart() {
+    let more = "a.sinks.k.threads = 2\na.sinks.k.kerberosKeytab = x\nb.sinks = k\nb.sinks.k.type = null";
+    let (_, problems) = judge_with(&but("", "", more), &RunOptions::default());
+    assert_eq!(
+        said(&problems)[..2],
+        [
+            "f:11: a.sinks.k.threads: a sink has one thread",
+            "f:12: a.sinks.k.kerberosKeytab: warning: not supported: ignored",
+        ]
+    );
+    assert_eq!((problems.sorted()[0].severity, problems.warnings()), (Severity::Ignored, 2));
+    let used: Vec<&str> = problems.used().iter().map(|d| d.name).collect();
+    assert_eq!(used, ["agent", "memory", "replicating", "netcat", "logger"]);
+}
+
+#[test]
 fn sink_groups_are_refused() {
     expect(
         &but("", "", "a.sinkgroups = g\na.sinkgroups.g.sinks = k"),
