@@ -36,7 +36,6 @@ const NEVER: &[(Kind, &[&str], &str)] = &[
     ),
     (Kind::Sink, &["hive", "HiveSink"], "use hdfs and load from there, or Kafka"),
     (Kind::Sink, &["KuduSink", "kudu", "DatasetSink", "dataset"], "use hdfs or Kafka"),
-    (Kind::Sink, &["RollingFileSink"], "use file_roll"),
     (Kind::Sink, &["morphline_solr", "MorphlineSolrSink"], "morphlines run in a JVM only"),
     (Kind::Interceptor, &["MorphlineInterceptor"], "morphlines run in a JVM only"),
     (Kind::Serializer, &["SyslogAvroEventSerializer"], "use avro_event when it is there, or text"),
@@ -48,18 +47,20 @@ const NEVER: &[(Kind, &[&str], &str)] = &[
     ),
 ];
 
+const NO_KERBEROS: &str = "there is no Kerberos here; use TLS, or a network that needs none";
+
 /// Keys of Flume for which there is nothing here, by their last word, and what to do instead. They stand in
 /// components of several types; whoever has a meaning for one declares it.
 const KEYS: &[(&str, &str)] = &[
     ("config", "it names a Java class that checks keys"),
-    ("kerberos", "there is no Kerberos here; use TLS, or a network that needs none"),
-    ("kerberosPrincipal", "there is no Kerberos here; use TLS, or a network that needs none"),
-    ("kerberosKeytab", "there is no Kerberos here; use TLS, or a network that needs none"),
-    ("agent-principal", "there is no Kerberos here; use TLS, or a network that needs none"),
-    ("agent-keytab", "there is no Kerberos here; use TLS, or a network that needs none"),
-    ("client-principal", "there is no Kerberos here; use TLS, or a network that needs none"),
-    ("client-keytab", "there is no Kerberos here; use TLS, or a network that needs none"),
-    ("server-principal", "there is no Kerberos here; use TLS, or a network that needs none"),
+    ("kerberos", NO_KERBEROS),
+    ("kerberosPrincipal", NO_KERBEROS),
+    ("kerberosKeytab", NO_KERBEROS),
+    ("agent-principal", NO_KERBEROS),
+    ("agent-keytab", NO_KERBEROS),
+    ("client-principal", NO_KERBEROS),
+    ("client-keytab", NO_KERBEROS),
+    ("server-principal", NO_KERBEROS),
     ("proxyUser", "there is no Kerberos here, so nobody can be stood in for; run the agent as that user"),
 ];
 

@@ -106,7 +106,7 @@ fn summarize(
         let what =
             "does not look like an agent: ignored, none of its properties names channels, sources or sinks";
         problems.warning(&other.place, &other.name, what);
-    } else if !own.is_empty() {
+    } else if own.errors() + own.warnings() > 0 {
         let what = format!("this agent, which is not the one to run, has {}", own.summary());
         problems.warning(&other.place, &other.name, what);
     }

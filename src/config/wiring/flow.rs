@@ -132,6 +132,13 @@ impl<'a> Flow<'a> {
             }
             let listed = list.map_or(&source.listed, |p| &p.place);
             let part = Part { name: (*name).to_owned(), ..all.under(&format!("{name}."), listed) };
+            // A name that no key has may be what is not to be shown.
+            if part.properties.is_empty() && list.is_some_and(|l| l.is_hidden) {
+                let what = format!("{HIDDEN}: listed but has no properties");
+                judge.problems.error(listed, source.full("interceptors"), what);
+                made.push(None);
+                continue;
+            }
             made.push(judge.component(Kind::Interceptor, &part, &["type"], None).map(|p| p.context));
         }
         let mut said = BTreeSet::new();

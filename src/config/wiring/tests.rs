@@ -329,7 +329,8 @@ fn values_are_interpolated_before_they_are_judged() {
         "nothing",
     );
     // Of another agent's values only the number is told.
-    let (_, problems) = judge_with(&(GOOD.to_owned() + "b.sources = ${NO_NAME}"), &options);
+    let more = "\nb.sources = ${NO_NAME}";
+    let (_, problems) = judge_with(&(GOOD.trim_end().to_owned() + more), &options);
     assert_eq!(
         said(&problems),
         ["f:11: b: warning: this agent, which is not the one to run, has 2 errors, 2 warnings"]
@@ -351,8 +352,8 @@ a.sources.r.port = ${sys:s}
 a.sources.r.ack-every-event = ${sys:s}
 a.sources.r.max-line-length = 1${sys:s}
 a.sources.r.channels = c ${sys:s}
-a.sources.r.interceptors = i
-a.sources.r.interceptors.i.type = ${sys:s}
+a.sources.r.interceptors = i ${sys:s}
+a.sources.r.interceptors.i.type = static
 a.sources.r.selector.optional = ${sys:s}
 a.channels.c.type = memory
 a.channels.c.capacity = ${sys:s}
