@@ -38,8 +38,15 @@ fn run_under(
 
 #[track_caller]
 fn expect(folder: &Folder, args: &[&str], env: &[(&str, &str)], expected: &str) {
-    let (code, out, err) = run_under("sh", folder, args, env);
-    assert_eq!((code, out.as_str()), (Some(7), format!("{expected}\n").as_str()), "{args:?} {err}");
+    // The second time as on a host without bash.
+    for plain in [&[][..], &[("BASH_VERSION", "none")]] {
+        let (code, out, err) = run_under("sh", folder, args, &[env, plain].concat());
+        assert_eq!(
+            (code, out.as_str()),
+            (Some(7), format!("{expected}\n").as_str()),
+            "{args:?} {plain:?} {err}"
+        );
+    }
 }
 
 #[test]
