@@ -7,7 +7,7 @@ use crate::config::{nearest, Declared, Default, Kind, Type};
 use std::fmt::Write;
 
 /// The kinds in the order shown; the agent comes last.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind::Source,
     Kind::Channel,
     Kind::Sink,
@@ -16,6 +16,7 @@ const KINDS: [Kind; 8] = [
     Kind::Serializer,
     Kind::PathManager,
     Kind::ConfigFilter,
+    Kind::ExtractorSerializer,
 ];
 
 /// What to print, or what was wrong with `what`: nothing, a kind, or `<kind>.<type>`.
@@ -107,8 +108,10 @@ fn form(ty: Type) -> String {
         Type::List => "list".into(),
         Type::Choice(words) => words.join(" | "),
         Type::Path => "path".into(),
-        Type::Regex => "regular expression".into(),
+        Type::Regex | Type::WholeRegex => "regular expression".into(),
+        Type::Header => "header".into(),
         Type::Component(kind) => kind.word().into(),
+        Type::Components(kind, _) => format!("list of {}", kind.word()),
         Type::Prefix => "any keys".into(),
         Type::Channels | Type::ChannelsBelow => "channel names".into(),
     }

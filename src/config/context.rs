@@ -5,12 +5,13 @@
 //! that was reported when the context was made. Belongs to the thread that builds the component.
 
 use super::nearest::nearest;
+use super::pattern::Pattern;
 use super::problem::{Place, Problems};
 use super::property::{Property, Shown, HIDDEN};
 use super::spec::{Bad, Declared, Default, Key, Kind, Type};
 use super::value::{parse_value, Value};
-use regex::Regex;
-use std::collections::BTreeMap;
+use crate::event;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Finds declarations by the type names and classes users write.
@@ -89,7 +90,7 @@ impl Context {
     fn declares(&self, name: &str) -> bool {
         self.declared.all_keys().any(|k| match k.ty {
             Type::Prefix | Type::ChannelsBelow => name.starts_with(k.name),
-            Type::Component(_) => {
+            Type::Component(_) | Type::Components(..) => {
                 name == k.name || name.strip_prefix(k.name).is_some_and(|r| r.starts_with('.'))
             }
             _ => name == k.name,
@@ -131,6 +132,9 @@ impl Context {
         let parsed = match key.ty {
             Type::Component(kind) => {
                 self.component_of(kind, key, shown, &place, properties, catalog, problems)
+            }
+            Type::Components(kind, default) => {
+                Ok(self.components_of(kind, default, key, text, &place, properties, catalog, problems))
             }
             _ => parse_value(key.ty, shown).map(Some),
         };
@@ -189,6 +193,49 @@ impl Context {
         // Without a context its errors are among the problems already: they make the owner fail too.
         let inner = Context::parse(declared, &path, place, &inner, &[], catalog, problems);
         Ok(inner.map(|c| Value::Component(Box::new(c))))
+    }
+
+    /// `None`: some part has errors, which have been reported.
+    #[allow(clippy::too_many_arguments)]
+    fn components_of(
+        &self,
+        kind: Kind,
+        default: &str,
+        key: &'static Key,
+        names: &str,
+        listed: &Place,
+        properties: &[Property],
+        catalog: &dyn Catalog,
+        problems: &mut Problems,
+    ) -> Option<Value> {
+        let names: Vec<&str> = names.split_whitespace().collect();
+        let below = format!("{}.", key.name);
+        let mut made = Vec::new();
+        for name in &names {
+            let own = format!("{below}{name}.");
+            let inner: Vec<Property> = properties
+                .iter()
+                .filter_map(|p| Some(Property { name: p.name.strip_prefix(&own)?.to_owned(), ..p.clone() }))
+                .collect();
+            let given = inner.iter().find(|p| p.name == "type");
+            let place = given.map_or(listed, |p| &p.place);
+            let path = format!("{}.{below}{name}", self.path);
+            let type_name = given.map_or(default, |p| p.value.as_str());
+            let Some(declared) = catalog.find(kind, type_name) else {
+                problems.error(place, format!("{path}.type"), unknown_type(kind, type_name, catalog));
+                continue;
+            };
+            made.extend(Context::parse(declared, &path, place, &inner, &["type"], catalog, problems));
+        }
+        let mut said = BTreeSet::new();
+        for p in properties {
+            let Some(name) = p.name.strip_prefix(&below).and_then(|r| r.split('.').next()) else { continue };
+            if !names.contains(&name) && said.insert(name) {
+                let what = format!("unused: {}.{} does not list it", self.path, key.name);
+                problems.warning(&p.place, format!("{}.{below}{name}", self.path), what);
+            }
+        }
+        (made.len() == names.len()).then_some(Value::Components(made))
     }
 
     /// The component's own name, such as `r1`.
@@ -299,10 +346,17 @@ impl Context {
         }
     }
 
-    pub fn regex(&self, key: &str) -> Option<&Regex> {
+    pub fn regex(&self, key: &str) -> Option<&Pattern> {
         self.value(key).map(|v| match v {
             Value::Regex(r) => r,
             _ => panic!("{key} is not a regular expression"),
+        })
+    }
+
+    pub fn header(&self, key: &str) -> Option<event::Key> {
+        self.value(key).map(|v| match v {
+            Value::Header(k) => *k,
+            _ => panic!("{key} is not a header"),
         })
     }
 
@@ -311,6 +365,15 @@ impl Context {
         match self.value(key) {
             Some(Value::Component(c)) => c,
             _ => panic!("{key} is not a component with a default"),
+        }
+    }
+
+    /// The settings of the parts that this key lists, in its order.
+    pub fn components(&self, key: &str) -> &[Context] {
+        match self.value(key) {
+            Some(Value::Components(all)) => all,
+            None => &[],
+            _ => panic!("{key} is not a list of components"),
         }
     }
 

@@ -14,6 +14,8 @@ pub enum Kind {
     Serializer,
     PathManager,
     ConfigFilter,
+    /// What the regex_extractor interceptor makes of a group.
+    ExtractorSerializer,
     Agent,
 }
 
@@ -29,6 +31,7 @@ impl Kind {
             Kind::Serializer => "serializer",
             Kind::PathManager => "pathManager",
             Kind::ConfigFilter => "configFilter",
+            Kind::ExtractorSerializer => "extractorSerializer",
             Kind::Agent => "agent",
         }
     }
@@ -57,10 +60,17 @@ pub enum Type {
     Choice(&'static [&'static str]),
     /// A path of the file system.
     Path,
-    /// A regular expression; compiled at validation.
+    /// A Java regular expression to be found in a text; compiled at validation.
     Regex,
+    /// A Java regular expression that a text must match as a whole.
+    WholeRegex,
+    /// The name of a header, interned at validation.
+    Header,
     /// The type name or class of a component of this kind, with its own keys under `<key>.` .
     Component(Kind),
+    /// Names separated by white space. Each is a component of this kind with its own keys under `<key>.<name>.`, of
+    /// them `type`; the word is the type where that is absent. A name listed twice stands twice.
+    Components(Kind, &'static str),
     /// All keys that begin with this key's name, which ends in a dot; their values are like those of `Channels`.
     ChannelsBelow,
     /// Not one key but all keys that begin with this key's name, which ends in a dot.
@@ -146,8 +156,13 @@ impl Declared {
 
     pub fn is_named(&self, type_name: &str) -> bool {
         self.name.eq_ignore_ascii_case(type_name)
-            || (!self.class.is_empty() && self.class.eq_ignore_ascii_case(type_name))
+            || (!self.class.is_empty() && plain(self.class).eq_ignore_ascii_case(plain(type_name)))
     }
+}
+
+/// A class without its inner class `Builder`: users write both forms.
+fn plain(class: &str) -> &str {
+    class.strip_suffix("$Builder").unwrap_or(class)
 }
 
 /// A component: its declaration and the function that makes one from checked settings.

@@ -1,10 +1,14 @@
 //! The typed value of a key, and how it is read from text. Pure.
 
 use super::context::Context;
+use super::pattern::Pattern;
 use super::property::{Shown, HIDDEN};
 use super::spec::Type;
-use regex::Regex;
+use crate::event;
 use std::collections::BTreeMap;
+
+/// Why a name has no key.
+pub const NO_KEY: &str = "it is too long, or there are too many headers already";
 
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -12,8 +16,10 @@ pub enum Value {
     Int(i64),
     Bool(bool),
     List(Vec<String>),
-    Regex(Regex),
+    Regex(Pattern),
+    Header(event::Key),
     Component(Box<Context>),
+    Components(Vec<Context>),
     Map(BTreeMap<String, String>),
 }
 
@@ -41,14 +47,21 @@ pub fn parse_value(ty: Type, shown: Shown<'_>) -> Result<Value, String> {
             .find(|w| w.eq_ignore_ascii_case(text))
             .map(|w| Value::Text((*w).to_owned()))
             .ok_or_else(|| format!("{shown} is not one of {}", words.join(", "))),
-        Type::Regex => Regex::new(text).map(Value::Regex).map_err(|e| match shown.is_hidden {
-            // The reason shows the pattern.
-            true => format!("{HIDDEN} is not a usable regular expression"),
-            false => format!(
-                "not a usable regular expression: {}",
-                e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
-            ),
-        }),
-        Type::Component(_) | Type::Prefix | Type::ChannelsBelow => unreachable!("read by their own code"),
+        Type::Regex => Pattern::new(text).map(Value::Regex).map_err(|why| unusable(shown, &why)),
+        Type::WholeRegex => Pattern::whole(text).map(Value::Regex).map_err(|why| unusable(shown, &why)),
+        Type::Header => event::Key::intern(text)
+            .map(Value::Header)
+            .ok_or_else(|| format!("{shown} cannot be a header: {NO_KEY}")),
+        Type::Component(_) | Type::Components(..) | Type::Prefix | Type::ChannelsBelow => {
+            unreachable!("read by their own code")
+        }
+    }
+}
+
+fn unusable(shown: Shown<'_>, why: &str) -> String {
+    match shown.is_hidden {
+        // The reason shows the pattern.
+        true => format!("{HIDDEN} is not a usable regular expression"),
+        false => format!("not a usable regular expression: {why}"),
     }
 }
