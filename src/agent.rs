@@ -201,7 +201,7 @@ impl Agent {
         for i in &r.interceptors {
             let spec =
                 registry::interceptor(i.declared()).ok_or("an interceptor without a build function")?;
-            chain.push((spec.build)(i));
+            chain.push((spec.build)(i, &counters));
         }
         let channels = r.channels.iter().map(|c| self.channel(c)).collect::<Result<_, _>>()?;
         let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));

@@ -158,6 +158,8 @@ pub struct SourceCounters {
     pub optional_failed: Counter,
     /// Batches that one required channel refused after another had them: a retry duplicates there.
     pub partly_stored: Counter,
+    /// Times an interceptor could do nothing with an event and left it as it was.
+    pub interceptor_fail: Counter,
     /// Connections that wait for room in a channel at this moment.
     pub parked: Gauge,
 }
@@ -188,6 +190,7 @@ impl Counted for SourceCounters {
             c("ConnectionRefusedCount", &self.connection_refused),
             c("OptionalChannelFailCount", &self.optional_failed),
             c("PartlyStoredBatchCount", &self.partly_stored),
+            c("InterceptorFailCount", &self.interceptor_fail),
             ("ParkedConnectionCount", Value::Gauge(self.parked.get())),
         ]);
         s

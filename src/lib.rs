@@ -25,7 +25,6 @@ pub mod counters;
 pub mod deliver;
 pub mod event;
 pub mod interceptor;
-pub mod java_regex;
 pub mod lifecycle;
 pub mod lock;
 pub mod monitor;

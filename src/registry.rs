@@ -29,6 +29,9 @@ impl Catalog for All {
             Kind::Serializer => serializer::ALL.iter().map(|s| &s.declared).collect(),
             Kind::PathManager => sink::PATH_MANAGERS.iter().map(|s| &s.declared).collect(),
             Kind::ConfigFilter => CONFIG_FILTERS.iter().map(|s| &s.declared).collect(),
+            Kind::ExtractorSerializer => {
+                interceptor::EXTRACTOR_SERIALIZERS.iter().map(|s| &s.declared).collect()
+            }
             Kind::Agent => Vec::new(),
         }
     }

@@ -10,8 +10,6 @@ const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
     (Kind::Channel, &["file", "spillablememory", "KafkaChannel"]),
     (Kind::Sink, &["avro", "thrift", "hdfs", "http", "KafkaSink"]),
-    (Kind::Interceptor, &["timestamp", "host", "static", "remove_header", "search_replace", "regex_filter"]),
-    (Kind::Interceptor, &["regex_extractor", "UUIDInterceptor"]),
     (Kind::Selector, &["multiplexing", "load_balancing"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
 ];
@@ -87,10 +85,6 @@ const CLASSES: &[(Kind, &str, &str)] = &[
     (Kind::Channel, "SpillableMemoryChannel", "spillablememory"),
     (Kind::Selector, "MultiplexingChannelSelector", "multiplexing"),
     (Kind::Selector, "LoadBalancingChannelSelector", "load_balancing"),
-    (Kind::Interceptor, "RemoveHeaderInterceptor", "remove_header"),
-    (Kind::Interceptor, "SearchAndReplaceInterceptor", "search_replace"),
-    (Kind::Interceptor, "RegexFilteringInterceptor", "regex_filter"),
-    (Kind::Interceptor, "RegexExtractorInterceptor", "regex_extractor"),
 ];
 
 /// The message for a type that flumed knows of and does not have; `None` for a type it never heard of.
@@ -159,8 +153,8 @@ mod tests {
         assert!(say(Kind::Source, "org.apache.flume.source.AvroSource").contains("yet"));
         assert!(say(Kind::Channel, "FILE").contains("yet"));
         assert!(say(Kind::Channel, "org.apache.flume.channel.file.FileChannel").contains("yet"));
-        let host = "org.apache.flume.interceptor.HostInterceptor$Builder";
-        assert!(say(Kind::Interceptor, host).contains("yet"));
+        let morphline = "org.apache.flume.sink.solr.morphline.MorphlineInterceptor$Builder";
+        assert!(say(Kind::Interceptor, morphline).contains("JVM"));
         assert!(say(Kind::Source, "com.example.MySource").contains("Java class"));
         assert!(say(Kind::ConfigFilter, "hadoop").contains("use external"));
         let hadoop = "org.apache.flume.configfilter.HadoopCredentialStoreConfigFilter";

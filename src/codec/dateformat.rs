@@ -14,7 +14,8 @@
 use super::civil;
 use jiff::tz::TimeZone;
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(super) const DAYS: [&str; 7] =
+    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Zone names a date may carry, with their offsets in minutes.
 const ZONES: [(&str, i64); 19] = [
@@ -43,7 +44,7 @@ const ZONES: [(&str, i64); 19] = [
 const MAX_DIGITS: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Literal(String),
     /// A letter, its repetitions, and whether digits follow at once, so that it takes exactly that many.
     Field(char, usize, bool),
@@ -56,36 +57,9 @@ pub struct DateFormat(Vec<Piece>);
 impl DateFormat {
     /// Reads a pattern; the error says what is wrong with it.
     pub fn new(pattern: &str) -> Result<DateFormat, String> {
-        let mut pieces = Vec::new();
-        let mut chars = pattern.chars().peekable();
-        while let Some(c) = chars.next() {
-            match c {
-                '\'' if chars.next_if_eq(&'\'').is_some() => literal(&mut pieces, '\''),
-                '\'' => loop {
-                    match chars.next() {
-                        Some('\'') if chars.next_if_eq(&'\'').is_none() => break,
-                        Some(c) => literal(&mut pieces, c),
-                        None => return Err(format!("{pattern:?} lacks a closing quote")),
-                    }
-                },
-                'a'..='z' | 'A'..='Z' => {
-                    if !"yMdEaHkKhmsSzZX".contains(c) {
-                        return Err(format!("letter {c:?} of {pattern:?} is not supported"));
-                    }
-                    let mut width = 1;
-                    while chars.next_if_eq(&c).is_some() {
-                        width += 1;
-                    }
-                    if c == 'X' && width > 3 {
-                        return Err(format!("{pattern:?}: at most three X"));
-                    }
-                    if let Some(Piece::Field(before, digits, abuts)) = pieces.last_mut() {
-                        *abuts = is_number(*before, *digits) && is_number(c, width);
-                    }
-                    pieces.push(Piece::Field(c, width, false));
-                }
-                other => literal(&mut pieces, other),
-            }
+        let pieces = pieces(pattern, "yMdEaHkKhmsSzZX", is_number)?;
+        if pieces.iter().any(|p| matches!(p, Piece::Field('X', 4.., _))) {
+            return Err(format!("{pattern:?}: at most three X"));
         }
         Ok(DateFormat(pieces))
     }
@@ -106,6 +80,43 @@ impl DateFormat {
         }
         date.epoch_ms(zone)
     }
+}
+
+/// The pieces of a pattern whose fields are of these letters; the form that Java and Joda-Time share.
+pub(super) fn pieces(
+    pattern: &str,
+    letters: &str,
+    is_number: fn(char, usize) -> bool,
+) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' if chars.next_if_eq(&'\'').is_some() => literal(&mut pieces, '\''),
+            '\'' => loop {
+                match chars.next() {
+                    Some('\'') if chars.next_if_eq(&'\'').is_none() => break,
+                    Some(c) => literal(&mut pieces, c),
+                    None => return Err(format!("{pattern:?} lacks a closing quote")),
+                }
+            },
+            'a'..='z' | 'A'..='Z' => {
+                if !letters.contains(c) {
+                    return Err(format!("letter {c:?} of {pattern:?} is not supported"));
+                }
+                let mut width = 1;
+                while chars.next_if_eq(&c).is_some() {
+                    width += 1;
+                }
+                if let Some(Piece::Field(before, digits, abuts)) = pieces.last_mut() {
+                    *abuts = is_number(*before, *digits) && is_number(c, width);
+                }
+                pieces.push(Piece::Field(c, width, false));
+            }
+            other => literal(&mut pieces, other),
+        }
+    }
+    Ok(pieces)
 }
 
 fn literal(pieces: &mut Vec<Piece>, c: char) {
@@ -216,7 +227,7 @@ fn century(two: i64, now_ms: u64) -> i64 {
 }
 
 /// Which of these names, whole or by its first three letters, `text` begins with.
-fn name<'a>(text: &'a str, names: &[&str]) -> Option<(usize, &'a str)> {
+pub(super) fn name<'a>(text: &'a str, names: &[&str]) -> Option<(usize, &'a str)> {
     let starts = |with: &str| text.get(..with.len()).is_some_and(|t| t.eq_ignore_ascii_case(with));
     let whole = names.iter().position(|n| starts(n)).map(|i| (i, names[i].len()));
     let (i, len) = whole.or_else(|| {

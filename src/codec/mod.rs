@@ -9,8 +9,12 @@ pub mod charset;
 mod civil;
 pub mod dateformat;
 pub mod http;
+pub mod java_regex;
+pub mod jodaformat;
 pub mod line;
+pub mod pattern;
 pub mod syslog;
+pub mod text;
 
 #[cfg(test)]
 mod feed;

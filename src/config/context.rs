@@ -5,11 +5,11 @@
 //! that was reported when the context was made. Belongs to the thread that builds the component.
 
 use super::nearest::nearest;
-use super::pattern::Pattern;
 use super::problem::{Place, Problems};
 use super::property::{Property, Shown, HIDDEN};
 use super::spec::{Bad, Declared, Default, Key, Kind, Type};
 use super::value::{parse_value, Value};
+use crate::codec::pattern::Pattern;
 use crate::event;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -34,4 +34,5 @@ pub use plan::{Plan, Planned, PlannedSink, PlannedSource};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use property::Property;
 pub use spec::{Bad, Check, Declared, Default, Key, Kind, Spec, Type};
+pub use value::header_key;
 pub use wiring::{load, resolve, Text};

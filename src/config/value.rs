@@ -1,14 +1,11 @@
 //! The typed value of a key, and how it is read from text. Pure.
 
 use super::context::Context;
-use super::pattern::Pattern;
 use super::property::{Shown, HIDDEN};
 use super::spec::Type;
+use crate::codec::pattern::Pattern;
 use crate::event;
 use std::collections::BTreeMap;
-
-/// Why a name has no key.
-pub const NO_KEY: &str = "it is too long, or there are too many headers already";
 
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -49,9 +46,7 @@ pub fn parse_value(ty: Type, shown: Shown<'_>) -> Result<Value, String> {
             .ok_or_else(|| format!("{shown} is not one of {}", words.join(", "))),
         Type::Regex => Pattern::new(text).map(Value::Regex).map_err(|why| unusable(shown, &why)),
         Type::WholeRegex => Pattern::whole(text).map(Value::Regex).map_err(|why| unusable(shown, &why)),
-        Type::Header => event::Key::intern(text)
-            .map(Value::Header)
-            .ok_or_else(|| format!("{shown} cannot be a header: {NO_KEY}")),
+        Type::Header => key_of(shown).map(Value::Header),
         Type::Component(_) | Type::Components(..) | Type::Prefix | Type::ChannelsBelow => {
             unreachable!("read by their own code")
         }
@@ -64,4 +59,14 @@ fn unusable(shown: Shown<'_>, why: &str) -> String {
         true => format!("{HIDDEN} is not a usable regular expression"),
         false => format!("not a usable regular expression: {why}"),
     }
+}
+
+/// The key of a header that the configuration names.
+pub fn header_key(name: &str) -> Result<event::Key, String> {
+    key_of(Shown { text: name, is_hidden: false })
+}
+
+fn key_of(shown: Shown<'_>) -> Result<event::Key, String> {
+    let too_much = || format!("{shown} cannot be a header: it is too long, or there are too many headers");
+    event::Key::intern(shown.text).ok_or_else(too_much)
 }

@@ -131,7 +131,8 @@ impl Interceptor for Mark {
         self.0.fetch_add(1, Relaxed);
         batch.retain(|e| e.body() != b"0");
         for i in 0..batch.len() {
-            batch.set_header(i, Key::ID, b"x");
+            let x = batch.store(b"x");
+            batch.set_header(i, Key::ID, x);
         }
     }
 }

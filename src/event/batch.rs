@@ -153,6 +153,12 @@ impl Batch {
         }
     }
 
+    fn forget(&mut self, s: Span) {
+        if s.segment > 0 {
+            self.shared_used -= s.len();
+        }
+    }
+
     /// The bytes of a span of this batch.
     pub fn bytes(&self, s: Span) -> &[u8] {
         let from = s.offset as usize;
@@ -168,20 +174,41 @@ impl Batch {
         self.records.iter().map(|record| EventRef { batch: self, record })
     }
 
-    /// Sets a header of event `i`: a repeated key is replaced in its place, a new one goes to the end.
-    pub fn set_header(&mut self, i: usize, key: Key, value: &[u8]) {
-        let value = self.store(value);
+    /// Where the body of event `i` is.
+    pub fn body_span(&self, i: usize) -> Span {
+        self.records[i].body
+    }
+
+    /// Replaces the body of event `i`.
+    pub fn set_body(&mut self, i: usize, body: Span) {
+        self.note(body);
+        let old = std::mem::replace(&mut self.records[i].body, body);
+        self.forget(old);
+    }
+
+    /// [`store`](Batch::store), unless the batch then held more than a span can name.
+    pub fn try_store(&mut self, bytes: &[u8]) -> Option<Span> {
+        u32::try_from(self.own.len() + bytes.len()).ok()?;
+        Some(self.store(bytes))
+    }
+
+    /// Sets a header of event `i`: a repeated key is replaced in its place, a new one goes to the end. The value may
+    /// stand in several events, or be a part of a body.
+    pub fn set_header(&mut self, i: usize, key: Key, value: Span) {
+        self.note(value);
         let r = self.records[i];
         let run = r.first_header as usize..r.first_header as usize + r.headers as usize;
         if let Some(h) = self.headers[run.clone()].iter_mut().find(|h| h.key == key) {
-            h.value = value;
+            let old = std::mem::replace(&mut h.value, value);
+            self.forget(old);
             return;
         }
         if r.headers == r.room {
-            let room = (r.room * 2).max(4);
+            // Two more for an event that had none: a chain seldom sets more.
+            let room = r.room + (r.room / 2).max(2);
             let first = self.headers.len();
             self.headers.extend_from_within(run);
-            self.headers.resize(first + room as usize, Header { key, value });
+            self.headers.resize(first + room as usize, Header { key, value: Span::default() });
             self.records[i] = Record { first_header: first as u32, room, ..r };
         }
         let r = &mut self.records[i];
@@ -195,8 +222,10 @@ impl Batch {
         let from = r.first_header as usize;
         let run = &mut self.headers[from..from + r.headers as usize];
         if let Some(at) = run.iter().position(|h| h.key == key) {
+            let old = run[at].value;
             run.copy_within(at + 1.., at);
             r.headers -= 1;
+            self.forget(old);
         }
     }
 

@@ -2,19 +2,54 @@
 //!
 //! A chain runs once per batch, in the listed order, on the thread that delivers; each interceptor sees the
 //! whole batch. A batch that waits for room afterwards is kept as the chain left it.
+//!
+//! An interceptor cannot fail: an event it can do nothing with passes unchanged, which its [`Failures`] count.
+//! Patterns work on text. A body's bytes that are no UTF-8 stand for U+FFFD while a pattern looks at them, as in
+//! Flume, so an event with such bytes can be found, kept and changed like any other.
 
 use crate::config::{Context, Spec};
-use crate::event::Batch;
+use crate::counters::SourceCounters;
+use crate::event::{Batch, Key};
+use std::sync::Arc;
+
+mod extractor_serializer;
+mod failures;
+mod host;
+mod regex_extractor;
+mod regex_filter;
+mod remove_header;
+mod search_replace;
+mod static_header;
+#[cfg(test)]
+mod testing;
+mod timestamp;
+mod uuid;
+
+use failures::Failures;
 
 pub trait Interceptor: Send + Sync {
     fn intercept(&self, batch: &mut Batch);
 }
 
-pub type Build = fn(&Context) -> Box<dyn Interceptor>;
+/// Builds an interceptor of the source with these counters.
+pub type Build = fn(&Context, &Arc<SourceCounters>) -> Box<dyn Interceptor>;
 pub type InterceptorSpec = Spec<Build>;
 
 /// Every interceptor type.
-pub static ALL: &[&InterceptorSpec] = &[];
+pub static ALL: &[&InterceptorSpec] = &[
+    &timestamp::SPEC,
+    &host::SPEC,
+    &static_header::SPEC,
+    &uuid::SPEC,
+    &remove_header::SPEC,
+    &search_replace::SPEC,
+    &regex_filter::SPEC,
+    &regex_extractor::SPEC,
+];
+
+/// Every serializer of regex_extractor, by its name in `serializers.<s>.type`.
+pub static EXTRACTOR_SERIALIZERS: &[&extractor_serializer::ExtractorSerializerSpec] =
+    extractor_serializer::ALL;
 
 /// The interceptors of one source, in order.
 #[derive(Default)]
@@ -32,6 +67,16 @@ impl Chain {
                 return;
             }
             i.intercept(batch);
+        }
+    }
+}
+
+/// Gives every event this header; `preserve` leaves those alone that have it. The value is stored once.
+fn set_all(batch: &mut Batch, key: Key, value: &[u8], preserve: bool) {
+    let value = batch.store(value);
+    for i in 0..batch.len() {
+        if !preserve || batch.get(i).header(key).is_none() {
+            batch.set_header(i, key, value);
         }
     }
 }

@@ -51,7 +51,9 @@ pub static SPEC: SourceSpec = Spec {
         ],
         batch_key: Some("batchSize"),
         check: None,
-        differs: &["waits for room where a channel is full; Flume counts the batch as failed and makes another"],
+        differs: &[
+            "waits for room where a channel is full; Flume counts the batch as failed and makes another",
+        ],
     },
     build,
 };

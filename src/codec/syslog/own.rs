@@ -5,21 +5,25 @@
 //! ```
 //!
 //! The pattern must match the whole text. `search` and `replace` work on the timestamp before `dateFormat`
-//! reads it; `$1` and `\$` in `replace` mean what they do in Java. Java's look-around and back-references
-//! do not exist here and are refused when the pattern is read. Bytes that are no UTF-8 stand as `?` while
-//! matching, one for one, so that every group is a place in the original.
+//! reads it. All three are Java's, see `java_regex`; what cannot be done is refused when they are read. Bytes
+//! that are no UTF-8 stand as `?` while matching, one for one, so that every group is a place in the original.
 
 use super::super::dateformat::DateFormat;
+use super::super::java_regex::Replacement;
+use super::super::pattern::Pattern;
+use super::super::text::{Replaced, Text};
 use super::parts::{Part, Parts};
 use jiff::tz::TimeZone;
-use regex::Regex;
 use std::borrow::Cow;
+
+/// A timestamp that search and replace make longer than this many bytes is none.
+const LONGEST_STAMP: usize = 4096;
 
 #[derive(Clone)]
 pub struct OwnFormat {
-    regex: Regex,
-    /// What to look for in the timestamp, and its replacement in the syntax of the regex crate.
-    search: Option<(Regex, String)>,
+    regex: Pattern,
+    /// What to look for in the timestamp, and what to put there.
+    search: Option<(Pattern, Replacement)>,
     date: Option<DateFormat>,
 }
 
@@ -31,28 +35,29 @@ impl OwnFormat {
         replace: Option<&str>,
         date_format: Option<&str>,
     ) -> Result<OwnFormat, String> {
-        let compile = |name: &str, text: &str| Regex::new(text).map_err(|e| format!("{name}: {e}"));
-        // On its own first: a stray parenthesis must not close our group.
-        compile("format.regex", regex)?;
+        let regex = Pattern::whole(regex).map_err(|e| format!("format.regex: {e}"))?;
         let search = match search {
             Some(text) => {
-                let search = compile("format.search", text)?;
-                let replace = replacement(replace.unwrap_or(""), search.captures_len())
-                    .map_err(|e| format!("format.replace: {e}"))?;
+                let search = Pattern::new(text).map_err(|e| format!("format.search: {e}"))?;
+                let replace = search.replacement(replace.unwrap_or(""));
+                let replace = replace.map_err(|e| format!("format.replace: {e}"))?;
                 Some((search, replace))
             }
             None => None,
         };
         let date =
             date_format.map(DateFormat::new).transpose().map_err(|e| format!("format.dateFormat: {e}"))?;
-        Ok(OwnFormat { regex: compile("format.regex", &format!(r"\A(?:{regex})\z"))?, search, date })
+        Ok(OwnFormat { regex, search, date })
     }
 
     pub(super) fn parts(&self, text: &[u8], zone: &TimeZone, now_ms: u64) -> Option<Parts> {
         let text = readable(text);
-        let groups = self.regex.captures(&text)?;
-        let part = |i| groups.get(i).map_or(Part::default(), |g| Part::new(g.start(), g.end()));
-        let stamp = groups.get(3).map(|g| g.as_str());
+        let mut groups = self.regex.matcher();
+        if !groups.find_at(&text, 0) {
+            return None;
+        }
+        let part = |i| groups.group(i).map_or(Part::default(), |g| Part::new(g.start, g.end));
+        let stamp = groups.group(3).map(|g| &text[g]);
         let body = part(5);
         Some(Parts {
             priority: part(1),
@@ -67,11 +72,14 @@ impl OwnFormat {
 
     fn epoch_ms(&self, stamp: &str, zone: &TimeZone, now_ms: u64) -> Option<i64> {
         let date = self.date.as_ref()?;
-        let stamp = match &self.search {
-            Some((search, replace)) => search.replace_all(stamp, replace),
-            None => Cow::Borrowed(stamp),
-        };
-        date.parse(&stamp, zone, now_ms)
+        let Some((search, with)) = &self.search else { return date.parse(stamp, zone, now_ms) };
+        let mut replaced = Vec::new();
+        let text = Text::new(stamp.as_bytes());
+        match text.replace_all(&mut search.matcher(), with, LONGEST_STAMP, &mut replaced) {
+            Replaced::No => date.parse(stamp, zone, now_ms),
+            Replaced::Yes => date.parse(std::str::from_utf8(&replaced).ok()?, zone, now_ms),
+            Replaced::TooLong => None,
+        }
     }
 }
 
@@ -88,58 +96,9 @@ fn readable(text: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A Java replacement in the syntax of the regex crate. `$12` is group 12 if there is one, else group 1
-/// and a 2; a backslash takes the meaning from what follows.
-fn replacement(java: &str, groups: usize) -> Result<String, String> {
-    let mut out = String::with_capacity(java.len());
-    let mut chars = java.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('$') => out.push_str("$$"),
-                Some(c) => out.push(c),
-                None => return Err("ends in a backslash".to_owned()),
-            },
-            '$' if chars.next_if_eq(&'{').is_some() => {
-                let name: String = chars.by_ref().take_while(|c| *c != '}').collect();
-                out.push_str(&format!("${{{name}}}"));
-            }
-            '$' => {
-                let mut group = match chars.next().and_then(|c| c.to_digit(10)) {
-                    Some(d) if (d as usize) < groups => d as usize,
-                    Some(d) => return Err(format!("there is no group {d}")),
-                    None => return Err("a $ without a group".to_owned()),
-                };
-                while let Some(d) = chars.peek().and_then(|c| c.to_digit(10)) {
-                    if group * 10 + d as usize >= groups {
-                        break;
-                    }
-                    group = group * 10 + d as usize;
-                    chars.next();
-                }
-                out.push_str(&format!("${{{group}}}"));
-            }
-            c => out.push(c),
-        }
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn replacements_are_javas() {
-        assert_eq!(replacement(r"a$1b", 2).unwrap(), "a${1}b");
-        assert_eq!(replacement(r"$12", 2).unwrap(), "${1}2");
-        assert_eq!(replacement(r"$12", 13).unwrap(), "${12}");
-        assert_eq!(replacement(r"\$1\\", 2).unwrap(), r"$$1\");
-        assert_eq!(replacement("${name}x", 2).unwrap(), "${name}x");
-        for bad in ["$", "$x", r"\", "$2"] {
-            assert!(replacement(bad, 2).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn wrong_settings_are_named() {

@@ -14,9 +14,11 @@ fn headers_keep_their_order_and_a_repeated_key_its_place() {
         let v = b.store(b"2");
         b.push_header(Key::TIMESTAMP, v);
     }
-    b.set_header(1, Key::HOST, b"other");
+    let v = b.store(b"other");
+    b.set_header(1, Key::HOST, v);
     for k in ["x1", "x2", "x3", "x4", "x5"] {
-        b.set_header(1, Key::intern(k).unwrap(), k.as_bytes());
+        let v = b.store(k.as_bytes());
+        b.set_header(1, Key::intern(k).unwrap(), v);
     }
     b.remove_header(1, Key::TIMESTAMP);
     let want: Vec<(String, String)> =
@@ -104,4 +106,28 @@ fn retain_keeps_order() {
     }
     b.retain(|e| e.body()[0] % 2 == 0);
     assert_eq!(b.iter().map(|e| e.body()[0]).collect::<Vec<_>>(), [0, 2, 4]);
+}
+
+#[test]
+fn changes_keep_account_of_the_shared_bytes() {
+    let buffer = Buffer::owned(b"header body".to_vec());
+    let mut b = Batch::new();
+    let s = b.attach(&buffer);
+    b.push(Body::At(b.span_of(s, 7, 11)));
+    b.push_header(Key::HOST, b.span_of(s, 0, 6));
+    assert_eq!(b.shared_used, 10);
+    b.set_header(0, Key::ID, b.body_span(0).part(1, 3));
+    assert_eq!((b.shared_used, b.get(0).header(Key::ID)), (12, Some(&b"od"[..])));
+    let own = b.store(b"own");
+    b.set_header(0, Key::HOST, own);
+    assert_eq!(b.shared_used, 6);
+    b.set_body(0, own);
+    assert_eq!((b.shared_used, b.get(0).body()), (2, &b"own"[..]));
+    b.remove_header(0, Key::ID);
+    assert_eq!(b.shared_used, 0);
+    let weight = b.weight();
+    b.set_body(0, b.span_of(s, 0, 11));
+    assert_eq!((b.shared_used, b.weight()), (11, weight + 11));
+    b.retain(|_| true);
+    assert_eq!(b.shared_used, 11);
 }

@@ -66,13 +66,20 @@ impl Replacement {
     }
 
     /// Appends the replacement of one match; `group` gives the text of a group, none if it took no part.
-    pub fn expand<'a>(&'a self, group: impl Fn(usize) -> &'a [u8], out: &mut Vec<u8>) {
+    /// `false`: `out` would have more bytes than `most`.
+    #[must_use]
+    pub fn expand<'a>(&'a self, group: impl Fn(usize) -> &'a [u8], most: usize, out: &mut Vec<u8>) -> bool {
         for piece in &self.0 {
-            out.extend_from_slice(match piece {
+            let bytes = match piece {
                 Piece::Literal(text) => text.as_bytes(),
                 Piece::Group(n) => group(*n),
-            });
+            };
+            if out.len() + bytes.len() > most {
+                return false;
+            }
+            out.extend_from_slice(bytes);
         }
+        true
     }
 }
 
@@ -94,7 +101,7 @@ mod tests {
             let texts: Vec<String> = (0..=groups).map(|n| format!("<{n}>")).collect();
             let mut out = Vec::new();
             let made = Replacement::new(java, groups, named)?;
-            made.expand(|n| texts[n].as_bytes(), &mut out);
+            assert!(made.expand(|n| texts[n].as_bytes(), 100, &mut out));
             Ok::<_, String>(String::from_utf8(out).unwrap())
         };
         for (java, groups, want) in [
@@ -119,5 +126,14 @@ mod tests {
         ] {
             assert_eq!(expand(java, 1), Err(why.to_owned()), "{java}");
         }
+    }
+    #[test]
+    fn nothing_grows_beyond_the_limit() {
+        let made = Replacement::new("ab$0", 0, |_| None).unwrap();
+        let mut out = b"x".to_vec();
+        assert!(made.expand(|_| b"yz", 5, &mut out));
+        assert_eq!(out, b"xabyz");
+        assert!(!made.expand(|_| b"yz", 8, &mut out));
+        assert!(out.len() <= 8);
     }
 }

@@ -1,9 +1,9 @@
-//! A regular expression of the configuration: Java's syntax and numbers of groups over the regex crate.
+//! A compiled regular expression: Java's syntax and numbers of groups over the regex crate.
 //!
 //! The engine is linear in the text whatever the pattern, and refuses patterns that need more than some megabytes.
 //! It works on text; who has bytes decodes them first. Compiled once, shared by reference; any thread.
 
-use crate::java_regex::{translate, Translated};
+use super::java_regex::{translate, Replacement, Translated};
 use regex::{CaptureLocations, Regex};
 use std::ops::Range;
 
@@ -54,6 +54,11 @@ impl Pattern {
     pub fn group_named(&self, name: &str) -> Option<usize> {
         let index = self.regex.capture_names().position(|n| n == Some(name))?;
         self.groups.iter().position(|g| *g == index)
+    }
+
+    /// A replacement in Java's syntax, for this pattern's groups.
+    pub fn replacement(&self, java: &str) -> Result<Replacement, String> {
+        Replacement::new(java, self.groups(), |name| self.group_named(name))
     }
 
     pub fn matcher(&self) -> Matcher<'_> {
@@ -114,7 +119,10 @@ mod tests {
 
     #[test]
     fn what_the_engine_refuses_is_said_shortly() {
-        assert_eq!(Pattern::new("a{3,2}").unwrap_err(), "invalid repetition count range, the start must be <= the end");
+        assert_eq!(
+            Pattern::new("a{3,2}").unwrap_err(),
+            "invalid repetition count range, the start must be <= the end"
+        );
         let big = Pattern::new(r"(\pL{1000}){1000}").unwrap_err();
         assert_eq!(big, "Compiled regex exceeds size limit of 10485760 bytes.");
         assert_eq!(Pattern::new("(?=a)").unwrap_err(), "look-ahead (?= at character 1 is not supported");
