@@ -6,6 +6,7 @@ mod config;
 mod examples;
 mod flow;
 mod full;
+mod interceptors;
 mod limits;
 mod monitor;
 mod origin;
