@@ -47,7 +47,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Appends the text with every match replaced, at most `most` bytes. As in Java, an empty match moves the search on by one character, and may follow another match at once.
+    /// Appends the text with every match replaced; `out` then has at most `most` bytes. As in Java, an empty match
+    /// moves the search on by one character, and may follow another match at once.
     pub fn replace_all(
         &self,
         matcher: &mut Matcher<'_>,
@@ -81,5 +82,39 @@ impl<'a> Text<'a> {
             return Replaced::TooLong;
         }
         Replaced::Yes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pattern::Pattern;
+    use super::*;
+
+    fn replaced(search: &str, with: &str, bytes: &[u8], most: usize) -> (Replaced, Vec<u8>) {
+        let pattern = Pattern::new(search).unwrap();
+        let mut out = Vec::new();
+        let with = pattern.replacement(with).unwrap();
+        let done = Text::new(bytes).replace_all(&mut pattern.matcher(), &with, most, &mut out);
+        (done, out)
+    }
+
+    #[test]
+    fn bytes_keep_their_places() {
+        let text = Text::new(b"a\xff\xe2\x82b\xc3\xa4\xfe");
+        assert_eq!(text.text, "a\u{fffd}\u{fffd}b\u{e4}\u{fffd}");
+        let places: Vec<usize> = text.text.char_indices().map(|(at, _)| text.original(at)).collect();
+        assert_eq!((places, text.original(text.text.len())), (vec![0, 1, 2, 4, 5, 7], 8));
+    }
+
+    #[test]
+    fn the_result_is_as_long_as_it_may_be() {
+        assert_eq!(replaced("b", "xx", b"abc", 4), (Replaced::Yes, b"axxc".to_vec()));
+        assert_eq!(replaced("b", "xx", b"abc", 3).0, Replaced::TooLong);
+        assert_eq!(replaced("c", "xx", b"abc", 3).0, Replaced::TooLong);
+        assert_eq!(replaced("d", "xx", b"abc", 0), (Replaced::No, Vec::new()));
+        assert_eq!(
+            replaced("$", "\u{e4}", b"\xff\n", 9),
+            (Replaced::Yes, b"\xff\xc3\xa4\n\xc3\xa4".to_vec())
+        );
     }
 }
