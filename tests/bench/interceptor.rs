@@ -1,7 +1,7 @@
 //! Interceptors inside one process, on batches whose bodies are spans of a read buffer, as a line source makes them.
 //!
-//! `cargo bench --bench interceptor` prints nanoseconds per event, median of five runs, for bodies of 100 bytes: building
-//! the batch alone, and what each chain adds to that.
+//! `cargo bench --bench interceptor` prints nanoseconds per event, median of five runs and their range, for bodies of
+//! about 100 bytes: building the batch alone, and what each chain adds to that.
 
 use flumed::config::{Context, Problems, Property};
 use flumed::counters::SourceCounters;
@@ -102,11 +102,11 @@ fn main() {
             let chain = chain(list);
             let mut all: Vec<f64> = (0..RUNS).map(|_| run(&chain, &buffer, events)).collect();
             all.sort_by(f64::total_cmp);
-            let median = all[RUNS / 2];
+            let (low, median, high) = (all[0], all[RUNS / 2], all[RUNS - 1]);
             if list.is_empty() {
                 empty = median;
             }
-            println!("batch {events:5}  {name:26} {median:8.1}  (+{:.1})", median - empty);
+            println!("batch {events:5}  {name:26} {median:8.1} ({low:.1}-{high:.1})  +{:.1}", median - empty);
         }
     }
 }
