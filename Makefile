@@ -31,7 +31,7 @@ layers:
 test:
 	$(CARGO) test
 
-# Against util-linux logger, rsyslog and Python; as root, installs what is missing.
+# Against util-linux logger, rsyslog and Python, and beside real Apache Flume; as root, installs what is missing.
 interop:
 	scripts/interop
 

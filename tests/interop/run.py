@@ -8,9 +8,11 @@ Standard library only; children are stopped by their process id; every wait has 
 import argparse, contextlib, datetime, logging, logging.handlers, os, re, signal, socket, subprocess, sys
 import tempfile, threading, time
 
+import flume
+from children import DEADLINE, child, wait
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.path.join(HERE, "..", "data", "syslog")
-DEADLINE = 30
 LINES = 20000
 FACILITIES = ["kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
               None, None, None, None, *(f"local{i}" for i in range(8))]
@@ -18,32 +20,6 @@ SEVERITIES = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "deb
 HOST = socket.gethostname().split(".")[0].lower()  # as rsyslog has it; the others keep its case
 # One message for each facility that has a name (logger, being no kernel, may not say kern), all severities.
 PRIORITIES = [(f, f % 8) for f, name in enumerate(FACILITIES) if name and f > 0]
-
-
-def wait(what, ready):
-    """Until `ready` gives something true."""
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        got = ready()
-        if got:
-            return got
-        time.sleep(0.01)
-    raise AssertionError(f"{what}: not within {DEADLINE} s")
-
-
-@contextlib.contextmanager
-def child(*command, **how):
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **how)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(DEADLINE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 class Agent:
@@ -355,7 +331,9 @@ def main():
         except (AssertionError, OSError, subprocess.SubprocessError) as e:
             failed += 1
             print(f"FAILED  {case.name}: {e}", flush=True)
-    print(f"{passed} passed, {failed} failed")
+    tally = flume.run(os.path.abspath(args.flumed), args.only)
+    passed, failed, skipped = passed + tally[0], failed + tally[1], tally[2]
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed or not passed else 0
 
 
