@@ -1,8 +1,9 @@
-"""Benchmarks of the running agent, with rsyslog beside it where it is installed.
+"""Benchmarks of the running agent, with rsyslog and Apache Flume beside it where they can be had.
 
-A run: start the server, send for some seconds with tests/bench/loadgen, stop the server, count the lines in its output.
-Peers take turns, so that a noisy neighbour hits both. Printed per row: median events per second (min-max), CPU seconds
-of the server per million events, its peak memory, lines lost, and the ratio to the peer. Python's standard library only.
+A run into files: start the server, send for some seconds with tests/bench/loadgen, stop the server, count the lines in
+its output. What runs beside Flume has no files and is measured by the agents' counters: see beside_flume.py. Peers take
+turns, so that a noisy neighbour hits both. Printed per row: median events per second (min-max), CPU seconds of the
+server per million events, its peak memory, events lost, and the ratio to the peer. Python's standard library only.
 """
 
 import argparse
@@ -10,17 +11,13 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-FLUMED = ROOT / "target/release/flumed"
-LOADGEN = ROOT / "tests/bench/loadgen/target/release/loadgen"
-HERTZ = os.sysconf("SC_CLK_TCK")
+import beside_flume
+from measure import FLUMED, LOADGEN, ROOT, cpu_seconds, free_port, listens, machine, peak_mib, print_row, wait_for
 
 # loadgen mode, bytes per line, connections
 ROWS = [
@@ -65,25 +62,6 @@ action(type="omfile" file="{out}/lines" template="body" ioBufferSize="64k" flush
 """
 
 
-def wait_for(what, condition, seconds=30):
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            sys.exit(f"bench: waited in vain for {what}")
-        time.sleep(0.005)
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Flumed:
     name = "flumed"
 
@@ -114,24 +92,8 @@ class Rsyslog:
             ["rsyslogd", "-n", "-f", conf, "-i", work / "rsyslog.pid"], stderr=subprocess.DEVNULL
         )
 
-        def listens():
-            want = f":{port:04X} 00000000:0000 0A"
-            return want in Path("/proc/net/tcp").read_text()
-
-        wait_for("rsyslog to listen", listens)
+        wait_for("rsyslog to listen", lambda: listens(port))
         return port
-
-
-def cpu_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / HERTZ
-
-
-def peak_mib(pid):
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return 0
 
 
 def count_lines(directory):
@@ -183,49 +145,40 @@ def run(server, mode, size, conns, seconds, work_root):
     }
 
 
-def machine():
-    model = next(
-        (l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "unknown CPU"
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
-    return f"{os.cpu_count()} x {model}, {memory} GiB, Linux {os.uname().release}"
+def file_rows(args, root):
+    wanted = [(f"{mode} {size} B {conns} conn", mode, size, conns) for mode, size, conns in ROWS]
+    wanted = [row for row in wanted if args.only in row[0]]
+    if not wanted:
+        return
+    print(f"memory channel of 10,000, file_roll batches of 1000, {args.seconds:g} s runs, medians of {args.runs}")
+    peers = [Rsyslog] if shutil.which("rsyslogd") and not args.no_peer else []
+    if not peers:
+        print("rsyslog is not installed: no peer beside it")
+    for label, mode, size, conns in wanted:
+        servers = [Flumed] + (peers if mode == "syslog-tcp" else [])
+        results = {s.name: [] for s in servers}
+        for _ in range(args.runs):
+            for s in servers:
+                results[s.name].append(run(s(), mode, size, conns, args.seconds, root))
+        print_row(label, results)
 
 
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("--runs", type=int, default=5)
     words.add_argument("--seconds", type=float, default=3)
-    words.add_argument("--only", default="", help="rows whose mode contains this")
+    words.add_argument("--window", type=float, default=5, help="seconds of a run beside Flume")
+    words.add_argument("--heap", default="1g", help="Flume's -Xmx")
+    words.add_argument("--only", default="", help="rows whose label contains this (netcat, to null, seq batch 100)")
     words.add_argument("--no-peer", action="store_true")
     args = words.parse_args()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     print(f"flumed {commit.stdout.strip()} on {machine()}")
-    print(f"memory channel of 10,000, file_roll batches of 1000, {args.seconds:g} s runs, medians of {args.runs}")
-    peers = [Rsyslog] if shutil.which("rsyslogd") and not args.no_peer else []
-    if not peers:
-        print("rsyslog is not installed: no peer beside it")
     # What was measured is written where it is asked for; the default is a real file system, not memory.
     root = tempfile.mkdtemp(prefix="flumed-bench-", dir=os.environ.get("TMPDIR", "/var/tmp"))
     try:
-        for mode, size, conns in ROWS:
-            if args.only not in mode:
-                continue
-            servers = [Flumed] + (peers if mode == "syslog-tcp" else [])
-            results = {s.name: [] for s in servers}
-            for _ in range(args.runs):
-                for s in servers:
-                    results[s.name].append(run(s(), mode, size, conns, args.seconds, root))
-            ours = statistics.median(r["rate"] for r in results["flumed"])
-            for name, all_runs in results.items():
-                rates = sorted(r["rate"] / 1e6 for r in all_runs)
-                mid = {k: statistics.median(r[k] for r in all_runs) for k in ("rate", "cpu", "peak", "generator")}
-                ratio = "" if name == "flumed" else f"  flumed is {ours / mid['rate']:.2f} x"
-                print(
-                    f"{mode:10} {size:4} B {conns} conn  {name:8} {mid['rate'] / 1e6:5.2f} M/s"
-                    f" ({rates[0]:.2f}-{rates[-1]:.2f})  {mid['cpu']:.3f} CPU s/M  {mid['peak']:5.1f} MiB"
-                    f"  lost {sum(r['lost'] for r in all_runs)}  (generator {mid['generator']:.3f} CPU s/M){ratio}",
-                    flush=True,
-                )
+        file_rows(args, root)
+        beside_flume.rows(args, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     if not args.only:
