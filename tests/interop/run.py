@@ -334,7 +334,7 @@ def main():
     tally = flume.run(os.path.abspath(args.flumed), args.only)
     passed, failed, skipped = passed + tally[0], failed + tally[1], tally[2]
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-    return 1 if failed or not passed else 0
+    return 1 if failed or not passed + skipped else 0
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ def differences(case, version, theirs, ours):
         if flume != want[0]:
             wrong.append(f"{name}: Flume gave {brief(flume, want[0])}, known is {brief(want[0], flume)}")
         if flumed != want[1]:
-            wrong.append(f"{name}: flumed gave {brief(flumed, want[1])}, not {brief(want[1], flumed)}")
+            wrong.append(f"{name}: flumed gave {brief(flumed, want[1])}, not {brief(want[1], flumed)}"
+                         + (f" ({known.why})" if known else ""))
     return wrong
 
 

@@ -16,10 +16,11 @@ LOGGED = re.compile(rb"Event: (\{ headers:\{.*?\} body:.*? \})\n", re.DOTALL)
 
 
 class Agent:
-    """One running agent; `version` is empty for flumed. It listens on one port: its source's, else that of its metrics."""
+    """One running agent; `version` is empty for flumed. It listens on one port: its source's, else its metrics'."""
 
     def __init__(self, flumed, version, conf, directory, prepare):
         self.name = f"Flume {version}" if version else "flumed"
+        self.orderly = 143 if version else 0  # a JVM that SIGTERM ends says 128 + 15
         self.directory, self.log = directory, f"{directory}/agent.log"
         os.mkdir(f"{directory}/out")
         prepare(directory)
@@ -80,12 +81,12 @@ class Agent:
             wait(f"{self.name}: {count} events in {output}", lambda: len(self.events(output)) >= count)
         except AssertionError as e:
             events = self.events(output)
-            raise AssertionError(f"{e}: {len(events)}, the last {events[-3:]}; the log ends {self.said()[-2000:]}") from e
+            end = f"{len(events)}, the last {events[-3:]}; the log ends {self.said()[-2000:]}"
+            raise AssertionError(f"{e}: {end}") from e
 
     def close(self):
         stop(self.process)
 
     def stop(self):
         code = stop(self.process)
-        # A JVM that a signal ends in order says 128 + SIGTERM.
-        assert code in (0, 143), f"{self.name} ended with {code} or not within {DEADLINE} s"
+        assert code == self.orderly, f"{self.name} ended with {code} or not within {DEADLINE} s"
