@@ -1,33 +1,38 @@
-//! The agent: builds the plan's components, runs them, stops them in order.
+//! The agent: builds the plan's components, runs them, changes them in a reload, stops them in order.
 //!
 //! Start: channels, sinks, sources, metrics. A component that cannot start is tried again with growing pauses while
 //! the others work. Stop: sources first (what their sockets hold is stored or refused), then sinks drain what is in
-//! memory, then channels. All of it happens on the main thread, which otherwise waits for signals and retries; nobody
-//! else holds a reference to the agent.
+//! memory, then channels. All of it happens on the main thread, which otherwise waits for signals, changes of the
+//! configuration and retries; nobody else holds a reference to the agent.
 
-use crate::channel::{Channel, ChannelParts};
-use crate::clock::Backoff;
-use crate::component::SinkParts;
+use crate::channel::Channel;
 use crate::config::{
-    Context, Declared, Default, Key, Kind, Loader, Plan, PlannedSink, PlannedSource, RunOptions, Type,
+    Context, Declared, Default, Key, Kind, Loader, Plan, PlannedSink, PlannedSource, Problems, RunOptions,
+    Type,
 };
-use crate::counters::{ChannelCounters, Registry, SinkCounters, SourceCounters, State};
+use crate::counters::{AgentCounters, Counted, Registry, SinkCounters, Snapshot, SourceCounters, State};
 use crate::deliver::Deliver;
 use crate::interceptor::Chain;
-use crate::lifecycle::{Stop, CUT_SHORT, FAILURE};
-use crate::net::{self, LoopHandle, Names, Settings, SourceId};
+use crate::lifecycle::{CUT_SHORT, FAILURE};
+use crate::net::{self, Loops, Names, Settings, SourceId};
 use crate::registry;
-use crate::runner::SinkRunner;
-use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use channels::{Gone, OpenedChannel};
+use sinks::RunningSink;
+use sources::{Leaving, Served};
+use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+mod channels;
 mod memory;
 mod monitoring;
-mod serving;
+mod reload;
 mod signals;
+mod sinks;
+mod sources;
+mod watcher;
+mod worker;
 
 pub static DECLARED: Declared = Declared {
     kind: Kind::Agent,
@@ -41,6 +46,12 @@ pub static DECLARED: Declared = Declared {
 };
 
 const LIMITS: &[Key] = &[
+    Key::new(
+        "loopThreads",
+        Type::Int(1, 64),
+        Default::Is("1"),
+        "threads that serve connections; each connection stays on one of them",
+    ),
     Key::new(
         "maxConnections",
         Type::Int(1, 1_000_000),
@@ -85,226 +96,228 @@ const LIMITS: &[Key] = &[
     ),
 ];
 
+/// How often what is ending is looked at.
+const TICK: Duration = Duration::from_millis(5);
+
+/// What the main thread is asked to do.
+enum Asked {
+    Stop,
+    /// Read the configuration again.
+    Reload,
+    /// It was read; the plan, and what was found.
+    Apply(Option<Box<Plan>>, Problems),
+}
+
 /// Runs a plan until a signal ends it. Returns the exit code.
-pub fn run(plan: Plan, options: RunOptions, _loader: Loader) -> u8 {
+pub fn run(plan: Plan, options: RunOptions, loader: Loader) -> u8 {
     let began = Instant::now();
-    let signals = match signals::watch() {
-        Ok(s) => s,
-        Err(e) => {
-            log::error!("cannot watch for signals: {e}");
-            return FAILURE;
-        }
-    };
     raise_descriptor_limit();
-    let mut agent = match Agent::build(plan, &options) {
-        Ok(a) => a,
+    let (ask, asked) = channel();
+    let every = options.reload;
+    let ready = signals::watch(ask.clone())
+        .map_err(|e| format!("cannot watch for signals: {e}"))
+        .and_then(|()| Agent::build(plan, options))
+        .and_then(|a| Ok((a, watcher::watch(loader, every, ask).map_err(|e| format!("no thread: {e}"))?)));
+    let (mut agent, reload) = match ready {
+        Ok(ready) => ready,
         Err(e) => {
             log::error!("cannot start: {e}");
             return FAILURE;
         }
     };
     agent.start(began);
-    agent.wait(&signals);
+    agent.wait(&asked, &reload);
     agent.stop()
 }
 
 struct Agent {
-    name: String,
+    /// What runs.
+    plan: Plan,
+    options: RunOptions,
+    counters: Arc<AgentCounters>,
     registry: Arc<Registry>,
-    shutdown: Duration,
-    net: LoopHandle,
-    loop_thread: Option<JoinHandle<()>>,
-    channels: BTreeMap<String, OpenedChannel>,
+    net: Loops,
+    loop_threads: Vec<JoinHandle<()>>,
+    next_id: u32,
+    channels: Vec<OpenedChannel>,
     sinks: Vec<RunningSink>,
-    sources: Vec<serving::Served>,
-}
-
-struct OpenedChannel {
-    channel: Arc<dyn Channel>,
-    /// When to try again to open it, if that failed.
-    retry: Option<(Instant, Backoff)>,
-}
-
-struct RunningSink {
-    name: String,
-    stop: Arc<Stop>,
-    channel: Arc<dyn Channel>,
-    /// Taken when the thread has been joined.
-    thread: Option<JoinHandle<()>>,
+    sources: Vec<Served>,
+    monitor: Option<Served>,
+    /// Of earlier configurations, and not through yet.
+    leaving: Vec<Leaving>,
+    leaving_sinks: Vec<RunningSink>,
+    gone: Vec<Gone>,
 }
 
 impl Agent {
-    fn build(plan: Plan, options: &RunOptions) -> Result<Agent, String> {
+    fn build(plan: Plan, options: RunOptions) -> Result<Agent, String> {
         let settings = loop_settings(&plan.settings);
-        let (net, loop_thread) =
-            net::start(0, settings, Arc::new(Names::default())).map_err(|e| format!("event loop: {e}"))?;
+        let loops = plan.settings.size("loopThreads");
+        let (net, loop_threads) = net::start(loops, settings, Arc::new(Names::default()))
+            .map_err(|e| format!("event loop: {e}"))?;
         let mut agent = Agent {
-            name: plan.agent,
+            counters: AgentCounters::new(&plan.agent),
+            options,
             registry: Arc::default(),
-            shutdown: plan.settings.duration("shutdownTimeout").expect("has a default"),
             net,
-            loop_thread: Some(loop_thread),
-            channels: BTreeMap::new(),
+            loop_threads,
+            next_id: 0,
+            channels: Vec::new(),
             sinks: Vec::new(),
             sources: Vec::new(),
+            monitor: None,
+            leaving: Vec::new(),
+            leaving_sinks: Vec::new(),
+            gone: Vec::new(),
+            plan,
         };
-        let memory_channels = plan.channels.iter().filter(|c| c.declared.name == "memory").count();
-        let heap = memory::heap(options.heap) / memory_channels.max(1);
-        for c in &plan.channels {
-            let counters = ChannelCounters::new(&c.name);
-            agent.registry.add(counters.clone());
-            let spec = registry::channel(c.declared).ok_or("a channel type without a build function")?;
-            let channel = (spec.build)(&c.context, ChannelParts { counters, heap });
-            agent.channels.insert(c.name.clone(), OpenedChannel { channel, retry: None });
+        let heap = agent.heap(&agent.plan);
+        for c in &agent.plan.channels {
+            agent.channels.push(OpenedChannel::new(c, heap)?);
         }
-        agent.open_channels();
-        for k in plan.sinks {
-            agent.add_sink(k)?;
+        for k in &agent.plan.sinks {
+            let counters = SinkCounters::new(&k.planned.name);
+            let channel = channel_named(&agent.channels, &k.channel)?;
+            agent.sinks.push(RunningSink::new(k.clone(), counters, channel));
         }
-        for (i, r) in plan.sources.into_iter().enumerate() {
-            agent.add_source(i as u32, r)?;
+        for r in agent.plan.sources.clone() {
+            let counters = SourceCounters::new(&r.planned.name);
+            let id = agent.id();
+            let attach = |name: &str| channel_named(&agent.channels, name);
+            agent.sources.push(new_source(id, &r, counters, &attach)?);
         }
-        if let Some(m) = monitoring::source(&plan.settings, options, &agent.registry) {
-            agent.sources.push(m);
+        if let Some(wanted) = monitoring::wanted(&agent.plan.settings, &agent.options) {
+            agent.monitor = Some(monitoring::source(agent.id(), wanted, &agent.registry));
         }
+        agent.show();
         Ok(agent)
     }
 
-    fn add_sink(&mut self, k: PlannedSink) -> Result<(), String> {
-        let name = k.planned.name;
-        let counters = SinkCounters::new(&name);
-        self.registry.add(counters.clone());
-        let spec = registry::sink(k.planned.declared).ok_or("a sink type without a build function")?;
-        let channel = self.channel(&k.channel)?;
-        channel.counters().attach_sink(counters.clone());
-        let stop = Arc::new(Stop::default());
-        let (context, parts) = (k.planned.context, counters.clone());
-        let runner = SinkRunner {
-            name: name.clone(),
-            make: Box::new(move || (spec.build)(&context, SinkParts { counters: parts.clone() })),
-            channel: channel.clone(),
-            counters,
-            stop: stop.clone(),
-        };
-        let thread = Some(runner.spawn().map_err(|e| format!("thread of sink {name}: {e}"))?);
-        self.sinks.push(RunningSink { name, stop, channel, thread });
-        Ok(())
+    /// What stands for the heap of each memory channel.
+    fn heap(&self, plan: &Plan) -> usize {
+        let memory_channels = plan.channels.iter().filter(|c| c.declared.name == "memory").count();
+        memory::heap(self.options.heap) / memory_channels.max(1)
     }
 
-    fn add_source(&mut self, id: u32, r: PlannedSource) -> Result<(), String> {
-        let counters = SourceCounters::new(&r.planned.name);
-        self.registry.add(counters.clone());
-        let selector =
-            registry::selector(r.selector.declared()).ok_or("a selector without a build function")?;
-        let selector = (selector.build)(&r.selector, &r.channels);
-        let mut chain = Vec::new();
-        for i in &r.interceptors {
-            let spec =
-                registry::interceptor(i.declared()).ok_or("an interceptor without a build function")?;
-            chain.push((spec.build)(i, &counters));
+    fn id(&mut self) -> SourceId {
+        self.next_id += 1;
+        SourceId(self.next_id)
+    }
+
+    fn shutdown_timeout(&self) -> Duration {
+        self.plan.settings.duration("shutdownTimeout").expect("has a default")
+    }
+
+    /// Shows what there is in the metrics.
+    fn show(&self) {
+        let mut all: Vec<Arc<dyn Counted>> = vec![self.counters.clone()];
+        let gone = self.gone.iter().map(|g| &g.channel);
+        for c in self.channels.iter().chain(gone) {
+            all.push(c.channel.counters().clone());
+            let takes = |k: &&RunningSink| Arc::ptr_eq(&k.channel, &c.channel);
+            let leaving = self.gone.iter().flat_map(|g| &g.sinks);
+            let sinks = self.sinks.iter().chain(leaving).filter(takes);
+            c.channel.counters().set_sinks(sinks.map(|k| k.counters.clone()).collect());
         }
-        let channels = r.channels.iter().map(|c| self.channel(c)).collect::<Result<_, _>>()?;
-        let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));
-        let spec = registry::source(r.planned.declared).ok_or("a source type without a build function")?;
-        let context = r.planned.context;
-        let make = Arc::new(move || (spec.build)(&context));
-        self.sources.push(serving::Served::new(SourceId(id), "source", deliver, make));
-        Ok(())
-    }
-
-    fn channel(&self, name: &str) -> Result<Arc<dyn Channel>, String> {
-        self.channels.get(name).map(|c| c.channel.clone()).ok_or_else(|| format!("no channel {name}"))
-    }
-
-    /// Opens the channels that are not open and whose time for a try has come.
-    fn open_channels(&mut self) {
-        let now = Instant::now();
-        for c in self.channels.values_mut() {
-            let health = &c.channel.counters().health;
-            let mut backoff = match &c.retry {
-                Some((at, _)) if *at > now => continue,
-                Some((_, backoff)) => backoff.clone(),
-                None if health.state() == State::Started => continue,
-                None => Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
-            };
-            c.retry = match c.channel.open() {
-                Ok(()) => {
-                    health.set(State::Started);
-                    log::info!("channel {} started", c.channel.name());
-                    None
-                }
-                Err(why) => {
-                    health.set(State::Failed(why.clone()));
-                    let pause = backoff.next_pause();
-                    log::error!("channel {}: {why}; next try in {} ms", c.channel.name(), pause.as_millis());
-                    Some((now + pause, backoff))
-                }
-            };
-        }
+        all.extend(self.sinks.iter().map(|k| k.counters.clone() as Arc<dyn Counted>));
+        all.extend(self.sources.iter().map(|s| s.deliver.counters.clone() as Arc<dyn Counted>));
+        self.registry.set(all);
     }
 
     fn start(&mut self, began: Instant) {
-        for s in &mut self.sources {
-            s.try_start(&self.net, Instant::now());
-        }
+        self.tend();
+        self.counters.health.set(State::Started);
         log::info!(
             "agent {} started in {:.1} ms: {} channels, {} sinks, {} sources",
-            self.name,
+            self.plan.agent,
             began.elapsed().as_secs_f64() * 1000.0,
             self.channels.len(),
             self.sinks.len(),
-            self.sources.iter().filter(|s| s.kind == "source").count()
+            self.sources.len()
         );
     }
 
-    /// Waits for the signal to stop, retrying meanwhile what could not start.
-    fn wait(&mut self, signals: &Receiver<()>) {
+    /// Starts what does not run and can, lets go of what is through.
+    fn tend(&mut self) {
+        let now = Instant::now();
+        self.channels.iter_mut().for_each(|c| c.try_open(now));
+        for k in &mut self.sinks {
+            if let Err(e) = k.try_start() {
+                k.counters.health.set(State::Failed(e.clone()));
+                log::error!("{e}");
+            }
+        }
+        self.sources.iter_mut().chain(&mut self.monitor).for_each(|s| s.try_start(&self.net, now));
+        self.leaving_sinks.retain(|k| !k.is_over());
+        self.leaving.retain(|l| {
+            let gone = l.is_gone();
+            if gone {
+                log::info!("source {} of the earlier configuration has stored everything and ended", l.name);
+            }
+            !gone
+        });
+        let before = self.gone.len();
+        self.gone.retain_mut(|g| !g.tend(&self.leaving));
+        if self.gone.len() < before {
+            self.show();
+        }
+    }
+
+    /// When [`tend`](Agent::tend) has something to do, if nothing happens before.
+    fn next_tending(&self) -> Option<Instant> {
+        let ending = !self.leaving.is_empty()
+            || !self.leaving_sinks.is_empty()
+            || !self.gone.is_empty()
+            || self.sinks.iter().any(RunningSink::is_waiting)
+            || self.sources.iter().any(Served::is_waiting);
+        let soon = ending.then(|| Instant::now() + TICK);
+        let channels = self.channels.iter().filter_map(OpenedChannel::retry_at);
+        let sources = self.sources.iter().chain(&self.monitor).filter_map(Served::retry_at);
+        channels.chain(sources).chain(soon).min()
+    }
+
+    /// Waits for the signal to stop; tends to everything meanwhile.
+    fn wait(&mut self, asked: &Receiver<Asked>, reload: &Sender<()>) {
         loop {
-            let retries = self.channels.values().filter_map(|c| c.retry.as_ref().map(|r| r.0));
-            let next = retries.chain(self.sources.iter().filter_map(|s| s.retry_at())).min();
-            let signal = match next {
-                Some(at) => signals.recv_timeout(at.saturating_duration_since(Instant::now())),
-                None => signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let what = match self.next_tending() {
+                Some(at) => asked.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match signal {
+            match what {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Asked::Reload) => {
+                    let _ = reload.send(());
+                }
+                Ok(Asked::Apply(plan, problems)) => self.reload(plan, &problems),
+                Ok(Asked::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.open_channels();
-            for s in &mut self.sources {
-                s.try_start(&self.net, Instant::now());
-            }
+            self.tend();
         }
     }
 
     fn stop(mut self) -> u8 {
         let began = Instant::now();
-        let deadline = began + self.shutdown;
-        log::info!("agent {} stops, within {} s", self.name, self.shutdown.as_secs());
+        let deadline = began + self.shutdown_timeout();
+        log::info!("agent {} stops, within {} s", self.plan.agent, self.shutdown_timeout().as_secs());
         // Half of the time for what sources still hold, so that sinks can deliver it in the other half.
-        let (metrics, sources): (Vec<_>, Vec<_>) = self.sources.drain(..).partition(|s| s.kind != "source");
-        serving::stop_all(sources, &self.net, began + self.shutdown / 2);
-        for k in &self.sinks {
-            k.stop.drain();
-            k.channel.interrupt_takers();
-        }
-        let in_time = self.join_sinks(deadline);
-        let mut lost = 0;
-        for c in self.channels.values() {
-            let n = c.channel.close();
-            if n > 0 {
-                log::error!("channel {}: {n} events were not delivered and are lost", c.channel.name());
-            }
-            c.channel.counters().health.set(State::Stopped);
-            lost += n;
-        }
-        serving::stop_all(metrics, &self.net, Instant::now() + Duration::from_millis(500));
+        let (sources, leaving) = (std::mem::take(&mut self.sources), std::mem::take(&mut self.leaving));
+        sources::stop_all(sources, leaving, &self.net, began + self.shutdown_timeout() / 2);
+        let mut sinks = std::mem::take(&mut self.sinks);
+        self.gone.iter_mut().for_each(|g| sinks.append(&mut g.sinks));
+        sinks.append(&mut self.leaving_sinks);
+        let in_time = sinks::stop_all(&mut sinks, deadline);
+        let lost: usize =
+            self.channels.iter().chain(self.gone.iter().map(|g| &g.channel)).map(OpenedChannel::close).sum();
+        let soon = Instant::now() + worker::GRACE;
+        sources::stop_all(self.monitor.take().into_iter().collect(), Vec::new(), &self.net, soon);
         self.net.shutdown();
-        if self.loop_thread.take().is_some_and(|t| t.join().is_err()) {
-            log::error!("the event loop had panicked");
+        for t in self.loop_threads.drain(..) {
+            if t.join().is_err() {
+                log::error!("an event loop had panicked");
+            }
         }
         self.report();
-        log::info!("agent {} stopped in {:.3} s", self.name, began.elapsed().as_secs_f64());
+        log::info!("agent {} stopped in {:.3} s", self.plan.agent, began.elapsed().as_secs_f64());
         if in_time && lost == 0 {
             0
         } else {
@@ -312,39 +325,41 @@ impl Agent {
         }
     }
 
-    /// Waits until every sink has drained, or the deadline; halts those that have not.
-    fn join_sinks(&mut self, deadline: Instant) -> bool {
-        let mut in_time = true;
-        for k in &mut self.sinks {
-            let Some(thread) = k.thread.take() else { continue };
-            serving::wait_for(&thread, deadline);
-            if thread.is_finished() {
-                let _ = thread.join();
-            } else {
-                in_time = false;
-                log::error!("sink {} did not finish in time", k.name);
-                k.stop.halt();
-                k.channel.interrupt_takers();
-                k.thread = Some(thread);
-            }
-        }
-        // A halted sink ends after the call it is in; one that hangs in it is left behind.
-        let grace = Instant::now() + Duration::from_millis(500);
-        for k in &mut self.sinks {
-            let Some(thread) = k.thread.take() else { continue };
-            serving::wait_for(&thread, grace);
-        }
-        in_time
-    }
-
     /// Flume's totals at the end of a run, a line for each component.
     fn report(&self) {
-        for s in self.registry.snapshot() {
-            let values = s.values.iter().filter(|(k, _)| *k != "Type");
-            let values: Vec<String> = values.map(|(k, v)| format!("{k} == {v}")).collect();
-            log::info!("Shutdown Metric for type: {}, name: {}. {}", s.kind, s.name, values.join(", "));
-        }
+        self.registry.snapshot().into_iter().filter(|s| s.kind != "AGENT").for_each(report);
     }
+}
+
+fn report(s: Snapshot) {
+    let values = s.values.iter().filter(|(k, _)| *k != "Type");
+    let values: Vec<String> = values.map(|(k, v)| format!("{k} == {v}")).collect();
+    log::info!("Shutdown Metric for type: {}, name: {}. {}", s.kind, s.name, values.join(", "));
+}
+
+fn channel_named(channels: &[OpenedChannel], name: &str) -> Result<Arc<dyn Channel>, String> {
+    let found = channels.iter().find(|c| c.name() == name);
+    found.map(|c| c.channel.clone()).ok_or_else(|| format!("no channel {name}"))
+}
+
+fn new_source(
+    id: SourceId,
+    r: &PlannedSource,
+    counters: Arc<SourceCounters>,
+    attach: &dyn Fn(&str) -> Result<Arc<dyn Channel>, String>,
+) -> Result<Served, String> {
+    let selector = registry::selector(r.selector.declared()).ok_or("a selector without a build function")?;
+    let selector = (selector.build)(&r.selector, &r.channels);
+    let mut chain = Vec::new();
+    for i in &r.interceptors {
+        let spec = registry::interceptor(i.declared()).ok_or("an interceptor without a build function")?;
+        chain.push((spec.build)(i, &counters));
+    }
+    let channels = r.channels.iter().map(|c| attach(c)).collect::<Result<_, _>>()?;
+    let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));
+    let spec = registry::source(r.planned.declared).ok_or("a source type without a build function")?;
+    let context = r.planned.context.clone();
+    Ok(Served::new(id, "source", deliver, Arc::new(move || (spec.build)(&context))))
 }
 
 fn loop_settings(ctx: &Context) -> Settings {

@@ -112,7 +112,7 @@ impl std::fmt::Display for Value {
 /// All values of one component at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// `SOURCE`, `CHANNEL` or `SINK`, as Flume writes it.
+    /// `SOURCE`, `CHANNEL` or `SINK`, as Flume writes it; ours is `AGENT`.
     pub kind: &'static str,
     pub name: String,
     pub state: State,
@@ -301,8 +301,9 @@ impl ChannelCounters {
     pub fn measure(&self) -> Measure {
         lock(&self.measure).as_ref().map_or_else(Measure::default, |f| f())
     }
-    pub fn attach_sink(&self, sink: Arc<SinkCounters>) {
-        lock(&self.sinks).push(sink);
+    /// Who takes from it.
+    pub fn set_sinks(&self, sinks: Vec<Arc<SinkCounters>>) {
+        *lock(&self.sinks) = sinks;
     }
     /// The sink on this channel whose last success lies furthest back.
     pub fn slowest_sink(&self) -> Option<Arc<SinkCounters>> {
@@ -362,13 +363,73 @@ impl Counted for ChannelCounters {
     }
 }
 
-/// Every component's counters, in the order they were added.
+/// What the agent says of its own configuration.
+#[derive(Default)]
+pub struct AgentCounters {
+    pub name: String,
+    pub health: Health,
+    reloads: Mutex<Reloads>,
+}
+
+#[derive(Default, Clone)]
+struct Reloads {
+    applied: u64,
+    refused: u64,
+    /// ms since the epoch; 0: never.
+    last: u64,
+    outcome: &'static str,
+    why: String,
+}
+
+impl AgentCounters {
+    pub fn new(name: &str) -> Arc<AgentCounters> {
+        Arc::new(AgentCounters { name: name.to_owned(), ..Default::default() })
+    }
+
+    /// Which configuration runs: 1 is that of the start.
+    pub fn version(&self) -> u64 {
+        lock(&self.reloads).applied + 1
+    }
+
+    /// The configuration was read again; `why` it was refused, if it was.
+    pub fn reloaded(&self, changed: bool, why: Option<&str>) {
+        let mut r = lock(&self.reloads);
+        r.last = now_ms();
+        r.why = why.unwrap_or_default().to_owned();
+        r.outcome = match (why, changed) {
+            (Some(_), _) => "refused",
+            (None, true) => "applied",
+            (None, false) => "unchanged",
+        };
+        r.applied += u64::from(r.outcome == "applied");
+        r.refused += u64::from(r.outcome == "refused");
+    }
+}
+
+impl Counted for AgentCounters {
+    fn snapshot(&self) -> Snapshot {
+        let mut s = common("AGENT", &self.name, &self.health);
+        let r = lock(&self.reloads).clone();
+        s.values.extend([
+            ("ConfigurationVersion", Value::Gauge(r.applied as i64 + 1)),
+            ("ReloadAppliedCount", Value::Counter(r.applied)),
+            ("ReloadRefusedCount", Value::Counter(r.refused)),
+            ("LastReloadTime", Value::Gauge(r.last as i64)),
+            ("LastReloadOutcome", Value::Text(r.outcome.to_owned())),
+            ("LastReloadError", Value::Text(r.why)),
+        ]);
+        s
+    }
+}
+
+/// Every component's counters, in the order they are shown.
 #[derive(Default)]
 pub struct Registry(Mutex<Vec<Arc<dyn Counted>>>);
 
 impl Registry {
-    pub fn add(&self, c: Arc<dyn Counted>) {
-        lock(&self.0).push(c);
+    /// Shows these from now on.
+    pub fn set(&self, all: Vec<Arc<dyn Counted>>) {
+        *lock(&self.0) = all;
     }
     pub fn snapshot(&self) -> Vec<Snapshot> {
         let all = lock(&self.0).clone();
@@ -388,8 +449,7 @@ mod tests {
         let (fast, slow) = (SinkCounters::new("fast"), SinkCounters::new("slow"));
         fast.succeeded();
         slow.failed("disk full");
-        c.attach_sink(fast);
-        c.attach_sink(slow);
+        c.set_sinks(vec![fast, slow]);
         let text = c.describe_full();
         assert!(text.contains("100 of 100 events") && text.contains("oldest 1.500 s"), "{text}");
         assert!(text.contains("slowest sink slow: never succeeded"), "{text}");

@@ -26,6 +26,8 @@ pub struct Deliver {
     chain: Chain,
     selector: Box<dyn Selector>,
     channels: Vec<Arc<dyn Channel>>,
+    /// The channels that some event may require.
+    required: Vec<usize>,
 }
 
 /// A batch on its way into its channels.
@@ -56,17 +58,22 @@ impl Deliver {
         selector: Box<dyn Selector>,
         channels: Vec<Arc<dyn Channel>>,
     ) -> Deliver {
-        Deliver { counters, chain, selector, channels }
+        let required = selector.may_require();
+        Deliver { counters, chain, selector, channels, required }
     }
 
-    /// The largest batch that every channel it may need can take in one transaction.
+    /// The largest batch that every channel it may need can take in one transaction, at this moment.
     pub fn limits(&self) -> BatchLimits {
-        let limits = self.selector.may_require().into_iter().map(|c| self.channels[c].limits());
+        let limits = self.required.iter().map(|&c| self.channels[c].limits());
         limits.fold(BatchLimits { events: 10_000, bytes: usize::MAX }, |b, l| BatchLimits {
             events: b.events.min(l.transaction_capacity).min(l.capacity),
             // Half: what a batch is charged includes records and what it pins.
             bytes: b.bytes.min(l.byte_capacity / 2),
         })
+    }
+
+    pub fn uses(&self, channel: &Arc<dyn Channel>) -> bool {
+        self.channels.iter().any(|c| Arc::ptr_eq(c, channel))
     }
 
     /// Runs the interceptors and routes what they leave.

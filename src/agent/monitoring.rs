@@ -1,6 +1,6 @@
 //! Whether and where the metrics are served: keys of the agent, or Flume's system properties.
 
-use super::serving::Served;
+use super::sources::Served;
 use crate::component::Source;
 use crate::config::{Context, Default, Key, RunOptions, Type};
 use crate::counters::{Registry, SourceCounters};
@@ -33,9 +33,6 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// The id of the metrics among the loop's sources.
-const ID: SourceId = SourceId(u32::MAX);
-
 /// Stores nothing: what the endpoint is asked brings no events.
 struct Nowhere;
 
@@ -48,8 +45,15 @@ impl Selector for Nowhere {
     }
 }
 
-/// The metrics endpoint, if it is wanted. As in Flume a type that does not exist is no reason not to run.
-pub fn source(settings: &Context, options: &RunOptions, registry: &Arc<Registry>) -> Option<Served> {
+/// Where metrics are to be served, and in what form.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    endpoint: Endpoint,
+    format: Format,
+}
+
+/// What is wanted, if anything. As in Flume a type that does not exist is no reason not to run.
+pub fn wanted(settings: &Context, options: &RunOptions) -> Option<Wanted> {
     let given = |key: &str| options.properties.get(&format!("flume.monitoring.{key}")).cloned();
     let wanted = given("type").or_else(|| settings.text("monitoring.type").map(str::to_owned))?;
     let format = match wanted.to_ascii_lowercase().as_str() {
@@ -76,10 +80,15 @@ pub fn source(settings: &Context, options: &RunOptions, registry: &Arc<Registry>
         None => settings.size("monitoring.port") as u16,
     };
     let host = given("bind").or_else(|| settings.text("monitoring.bind").map(str::to_owned));
-    let endpoint = Endpoint { host, port };
-    let monitor = Arc::new(Monitor { registry: registry.clone(), format });
+    Some(Wanted { endpoint: Endpoint { host, port }, format })
+}
+
+/// The metrics endpoint.
+pub fn source(id: SourceId, wanted: Wanted, registry: &Arc<Registry>) -> Served {
+    let monitor = Arc::new(Monitor { registry: registry.clone(), format: wanted.format });
     let deliver =
         Deliver::new(SourceCounters::new("metrics"), Chain::default(), Box::new(Nowhere), Vec::new());
+    let endpoint = wanted.endpoint;
     let make = Arc::new(move || Source::Stream { endpoint: endpoint.clone(), protocol: monitor.clone() });
-    Some(Served::new(ID, "monitor", Arc::new(deliver), make))
+    Served::new(id, "monitor", Arc::new(deliver), make)
 }

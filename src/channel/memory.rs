@@ -5,7 +5,7 @@
 //! read buffers (Flume counts bodies only, in slots of 100). Events are numbered at append; rolled back ones
 //! wait apart, ordered by number, and are taken first.
 //!
-//! Any thread. One mutex guards everything; takers wait on its condition variable; wake-up calls to sources are
+//! Any thread. One mutex guards everything but the limits, which have a lock of their own; takers wait on its condition variable; wake-up calls to sources are
 //! made after it is released.
 
 use super::{
@@ -17,7 +17,7 @@ use crate::event::Events;
 use crate::lock::lock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 const COUNT: Type = Type::Int(1, i32::MAX as i64);
@@ -83,22 +83,25 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
 }
 
 fn build(ctx: &Context, parts: ChannelParts) -> Arc<dyn Channel> {
-    let given = ctx.int("byteCapacity").map_or(parts.heap as f64 * 0.8, |n| n as f64);
+    MemoryChannel::new(ctx.name(), limits(ctx, parts.heap), parts.counters)
+}
+
+fn limits(ctx: &Context, heap: usize) -> Limits {
+    let given = ctx.int("byteCapacity").map_or(heap as f64 * 0.8, |n| n as f64);
     let budget = given * (1.0 - ctx.size("byteCapacityBufferPercentage") as f64 * 0.01);
-    let limits = Limits {
+    Limits {
         capacity: ctx.size("capacity"),
         transaction_capacity: ctx.size("transactionCapacity"),
         // Flume: a budget below one slot of 100 bytes means none at all.
         byte_capacity: if budget < 100.0 { usize::MAX } else { budget as usize },
         keep_alive: ctx.duration("keep-alive").unwrap_or(Duration::from_secs(3)),
         durable: false,
-    };
-    MemoryChannel::new(ctx.name(), limits, parts.counters)
+    }
 }
 
 pub struct MemoryChannel {
     name: String,
-    limits: Limits,
+    limits: RwLock<Limits>,
     counters: Arc<ChannelCounters>,
     state: Mutex<Inner>,
     filled: Condvar,
@@ -120,7 +123,7 @@ struct Inner {
 
 impl MemoryChannel {
     pub fn new(name: &str, limits: Limits, counters: Arc<ChannelCounters>) -> Arc<MemoryChannel> {
-        let state = Mutex::new(Inner::default());
+        let (state, limits) = (Mutex::new(Inner::default()), RwLock::new(limits));
         let c = MemoryChannel { name: name.to_owned(), limits, counters, state, filled: Condvar::new() };
         let c = Arc::new(c);
         let weak = Arc::downgrade(&c);
@@ -128,21 +131,21 @@ impl MemoryChannel {
         c
     }
 
+    fn limits_now(&self) -> Limits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn measure(&self) -> Measure {
+        let limits = self.limits_now();
         let s = lock(&self.state);
         let oldest = s.returned.values().next().or(s.queue.front()).map(|r| r.since);
         Measure {
             size: s.available,
-            capacity: self.limits.capacity,
+            capacity: limits.capacity,
             bytes: s.held.bytes,
-            byte_capacity: self.limits.byte_capacity,
+            byte_capacity: limits.byte_capacity,
             oldest_ms: oldest.map_or(0, |t| t.elapsed().as_millis() as u64),
         }
-    }
-
-    fn has_room(&self, held: Room, more: Room) -> bool {
-        held.events + more.events <= self.limits.capacity
-            && held.bytes.saturating_add(more.bytes) <= self.limits.byte_capacity
     }
 
     fn give_back(&self, room: Room) {
@@ -156,6 +159,11 @@ impl MemoryChannel {
             w.wake();
         }
     }
+}
+
+fn has_room(limits: &Limits, held: Room, more: Room) -> bool {
+    held.events + more.events <= limits.capacity
+        && held.bytes.saturating_add(more.bytes) <= limits.byte_capacity
 }
 
 impl Inner {
@@ -198,7 +206,14 @@ impl Channel for MemoryChannel {
     }
 
     fn limits(&self) -> Limits {
-        self.limits
+        self.limits_now()
+    }
+
+    fn adapt(&self, settings: &Context, heap: usize) -> bool {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits(settings, heap);
+        // There may be room now.
+        self.give_back(Room::default());
+        true
     }
 
     fn counters(&self) -> &Arc<ChannelCounters> {
@@ -231,17 +246,18 @@ impl Channel for MemoryChannel {
     }
 
     fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError> {
-        if room.events > self.limits.transaction_capacity {
+        let limits = self.limits_now();
+        if room.events > limits.transaction_capacity {
             let what = format!(
                 "a batch of {} events is above transactionCapacity {} of channel {}",
-                room.events, self.limits.transaction_capacity, self.name
+                room.events, limits.transaction_capacity, self.name
             );
             return Err(PutError::TooLarge(what));
         }
-        if room.bytes > self.limits.byte_capacity {
+        if room.bytes > limits.byte_capacity {
             let what = format!(
                 "a batch of {} bytes is above byteCapacity {} of channel {}",
-                room.bytes, self.limits.byte_capacity, self.name
+                room.bytes, limits.byte_capacity, self.name
             );
             return Err(PutError::TooLarge(what));
         }
@@ -250,7 +266,7 @@ impl Channel for MemoryChannel {
             if !s.open {
                 return Err(PutError::Down(format!("channel {} is not open", self.name)));
             }
-            if !s.waiters.admits(waiter) || !self.has_room(s.held, room) {
+            if !s.waiters.admits(waiter) || !has_room(&limits, s.held, room) {
                 return Err(PutError::Full);
             }
             s.held.events += room.events;
@@ -258,7 +274,7 @@ impl Channel for MemoryChannel {
             if let Some(w) = waiter {
                 s.waiters.leave(w);
             }
-            if self.has_room(s.held, Room { events: 1, bytes: 1 }) {
+            if has_room(&limits, s.held, Room { events: 1, bytes: 1 }) {
                 s.waiters.head()
             } else {
                 None

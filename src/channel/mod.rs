@@ -103,6 +103,9 @@ pub trait Channel: Send + Sync {
     fn limits(&self) -> Limits;
     fn counters(&self) -> &Arc<ChannelCounters>;
 
+    /// Takes over changed settings while it is in use. `false`: it cannot, and stays as it is.
+    fn adapt(&self, settings: &Context, heap: usize) -> bool;
+
     /// Makes the channel ready; recovers what an earlier process left. Called again until it succeeds.
     fn open(&self) -> Result<(), String>;
     /// Ends the channel's own work. Nothing is put or taken any more. Returns the number of events lost with it.

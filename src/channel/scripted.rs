@@ -3,6 +3,7 @@
 
 use super::memory::MemoryChannel;
 use super::{Channel, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Wake};
+use crate::config::Context;
 use crate::counters::ChannelCounters;
 use crate::event::Events;
 use crate::lock::lock;
@@ -61,6 +62,10 @@ impl Channel for Scripted {
     fn limits(&self) -> Limits {
         self.inner.limits()
     }
+    fn adapt(&self, settings: &Context, heap: usize) -> bool {
+        self.inner.adapt(settings, heap)
+    }
+
     fn counters(&self) -> &Arc<ChannelCounters> {
         self.inner.counters()
     }

@@ -238,6 +238,11 @@ impl Context {
         (made.len() == names.len()).then_some(Value::Components(made))
     }
 
+    /// Whether both would build the same component, wherever in a file they stand.
+    pub fn says_the_same(&self, other: &Context) -> bool {
+        std::ptr::eq(self.declared, other.declared) && self.path == other.path && self.values == other.values
+    }
+
     /// The component's own name, such as `r1`.
     pub fn name(&self) -> &str {
         &self.name

@@ -25,6 +25,13 @@ pub struct Planned {
     pub context: Context,
 }
 
+impl Planned {
+    /// Whether both would build the same component.
+    pub fn says_the_same(&self, other: &Planned) -> bool {
+        self.name == other.name && self.context.says_the_same(&other.context)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct PlannedSource {
     pub planned: Planned,
@@ -39,4 +46,22 @@ pub struct PlannedSource {
 pub struct PlannedSink {
     pub planned: Planned,
     pub channel: String,
+}
+
+impl PlannedSource {
+    /// Whether both would build the same source, on channels of the same names.
+    pub fn says_the_same(&self, other: &PlannedSource) -> bool {
+        self.planned.says_the_same(&other.planned)
+            && self.channels == other.channels
+            && self.selector.says_the_same(&other.selector)
+            && self.interceptors.len() == other.interceptors.len()
+            && self.interceptors.iter().zip(&other.interceptors).all(|(a, b)| a.says_the_same(b))
+    }
+}
+
+impl PlannedSink {
+    /// Whether both would build the same sink, on a channel of the same name.
+    pub fn says_the_same(&self, other: &PlannedSink) -> bool {
+        self.planned.says_the_same(&other.planned) && self.channel == other.channel
+    }
 }

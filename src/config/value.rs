@@ -20,6 +20,25 @@ pub enum Value {
     Map(BTreeMap<String, String>),
 }
 
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::List(a), Value::List(b)) => a == b,
+            (Value::Regex(a), Value::Regex(b)) => a == b,
+            (Value::Header(a), Value::Header(b)) => a == b,
+            (Value::Component(a), Value::Component(b)) => a.says_the_same(b),
+            (Value::Components(a), Value::Components(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says_the_same(b))
+            }
+            (Value::Map(a), Value::Map(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
 /// The value, or what is wrong with the text.
 pub fn parse_value(ty: Type, shown: Shown<'_>) -> Result<Value, String> {
     let text = shown.text;

@@ -145,8 +145,7 @@ mod tests {
     fn health_names_what_is_not_started() {
         let registry = Arc::new(Registry::default());
         let (r, k) = (SourceCounters::new("r1"), SinkCounters::new("k1"));
-        registry.add(r.clone());
-        registry.add(k.clone());
+        registry.set(vec![r.clone(), k.clone()]);
         r.health.set(State::Started);
         k.health.set(State::Failed("cannot start: no directory".into()));
         let (text, after) = ask(&registry, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn pages_and_methods_as_in_flume() {
         let registry = Arc::new(Registry::default());
-        registry.add(SourceCounters::new("r1"));
+        registry.set(vec![SourceCounters::new("r1")]);
         let status = |req: &str| ask(&registry, req).0[9..12].to_owned();
         assert_eq!(status("GET /METRICS HTTP/1.1\r\n\r\n"), "200");
         assert_eq!(status("POST /metrics HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"), "200");

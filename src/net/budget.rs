@@ -27,6 +27,10 @@ impl Budget {
         Budget { max, in_flight: 0 }
     }
 
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// A connection that was counted with `before` bytes holds `after` now.
     pub fn count(&mut self, share: &mut Share, before: usize, after: usize) {
         self.in_flight = self.in_flight + after - before;

@@ -18,7 +18,7 @@ use super::outbox::Outbox;
 use super::park::Pending;
 use super::{After, Peer, Protocol, Session, Settings};
 use crate::channel::Wake;
-use crate::codec::{BatchLimits, Then};
+use crate::codec::Then;
 use crate::deliver::Deliver;
 use crate::event::{Batch, BufferPool};
 use mio::net::TcpStream;
@@ -86,7 +86,6 @@ pub(super) struct Conn {
     /// When it came to be naming or discarding.
     state_since: Instant,
     session: Option<Box<dyn Session>>,
-    limits: BatchLimits,
     pending: Pending,
     out: Outbox,
     fault: Option<crate::codec::Fault>,
@@ -125,7 +124,6 @@ impl Conn {
             state: State::Naming,
             state_since: now,
             session: None,
-            limits: deliver.limits(),
             out: Outbox::default(),
             fault: None,
             dead: false,
@@ -351,7 +349,8 @@ impl Conn {
             let Some(chunk) = self.intake.in_hand() else { return };
             let session = self.session.as_mut().expect("an open connection has a session");
             let mut batch = Batch::new();
-            let decoded = session.decode(&chunk, self.intake.eof, self.limits, &mut batch);
+            let limits = self.pending.deliver.limits();
+            let decoded = session.decode(&chunk, self.intake.eof, limits, &mut batch);
             self.intake.used(decoded.used);
             if decoded.used > 0 {
                 self.message_since = None;

@@ -1,41 +1,37 @@
-//! The loop itself: one thread, one poll, everything it owns in one struct.
+//! The loop itself: one thread, one poll, everything it owns in one struct. `sources` has the life of a source on it.
 //!
 //! A turn waits for events (not at all while somebody is in the run queue), marks who can go on, serves the queue
 //! for a bounded time in an order fair to sources, then the deadlines. No lock is held across anything here; the
 //! hand-over structures in `handle` are leaves.
 
-use super::budget::{Budget, Share};
+use super::budget::Budget;
 use super::conn::{Conn, Step, Turn};
 use super::deadlines::Deadlines;
-use super::handle::{Command, ConnWake, LoopHandle, Shared, SourceId};
-use super::listener::{Accepted, Listener};
+use super::handle::{Command, ConnWake, Loops, Shared, SourceId};
+use super::listener::Listener;
 use super::names::Names;
 use super::run_queue::RunQueue;
 use super::slot::{Slots, Token};
-use super::source::{Attach, SourceState};
+use super::source::SourceState;
 use super::throttle::Throttle;
 use super::udp::{Datagrams, LARGEST};
-use super::{plain_ip, Peer, Settings};
-use crate::channel::Wake;
-use crate::counters::State;
+use super::Settings;
 use crate::event::BufferPool;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll};
-use std::collections::{BTreeMap, BTreeSet};
+use mio::{Events, Poll};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+mod sources;
 
 const WAKER: mio::Token = mio::Token(usize::MAX);
 /// What one read can bring.
 const READ_BUFFER: usize = 64 << 10;
 /// Read buffers that wait unused, at most.
 const SPARE_BUFFERS: usize = 48;
-/// Turns of accepting when a source stops: more than its backlog holds.
-const BACKLOG_TURNS: usize = 64;
 /// How long the run queue is served before the poll is asked again.
 const SLICE: Duration = Duration::from_millis(1);
 
@@ -54,6 +50,11 @@ struct Entry {
 struct EventLoop {
     poll: Poll,
     shared: Arc<Shared>,
+    /// Every loop of the agent, and which of them this one is.
+    all: Arc<[Arc<Shared>]>,
+    index: usize,
+    /// The loop that gets the next connection accepted here.
+    next: usize,
     entries: Slots<Entry>,
     sources: BTreeMap<SourceId, SourceState>,
     runs: RunQueue,
@@ -66,29 +67,53 @@ struct EventLoop {
     told: Throttle,
 }
 
-/// Starts a loop's thread, `loop:<n>`.
-pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(LoopHandle, JoinHandle<()>)> {
-    let poll = Poll::new()?;
-    let shared = Arc::new(Shared::new(mio::Waker::new(poll.registry(), WAKER)?));
-    let mut l = EventLoop {
-        poll,
-        shared: shared.clone(),
-        entries: Slots::new(),
-        sources: BTreeMap::new(),
-        runs: RunQueue::default(),
-        deadlines: Deadlines::default(),
-        budget: Budget::new(settings.max_in_flight),
-        settings,
-        pool: BufferPool::new(READ_BUFFER, SPARE_BUFFERS),
-        names,
-        scratch: Vec::new(),
-        told: Throttle::default(),
-    };
-    let thread = std::thread::Builder::new().name(format!("loop:{n}")).spawn(move || l.run())?;
-    Ok((LoopHandle(shared), thread))
+/// Starts the threads of `n` loops, `loop:0` and so on.
+pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(Loops, Vec<JoinHandle<()>>)> {
+    let mut polls = Vec::new();
+    let mut all = Vec::new();
+    for _ in 0..n {
+        let poll = Poll::new()?;
+        all.push(Arc::new(Shared::new(mio::Waker::new(poll.registry(), WAKER)?)));
+        polls.push(poll);
+    }
+    let all: Arc<[Arc<Shared>]> = all.into();
+    let loops = Loops(all.clone());
+    let mut threads = Vec::new();
+    for (index, poll) in polls.into_iter().enumerate() {
+        let mut l = EventLoop::new(poll, index, all.clone(), settings.for_one_of(n), names.clone());
+        let spawned = std::thread::Builder::new().name(format!("loop:{index}")).spawn(move || l.run());
+        threads.push(spawned.inspect_err(|_| loops.shutdown())?);
+    }
+    Ok((loops, threads))
 }
 
 impl EventLoop {
+    fn new(
+        poll: Poll,
+        index: usize,
+        all: Arc<[Arc<Shared>]>,
+        settings: Settings,
+        names: Arc<Names>,
+    ) -> EventLoop {
+        EventLoop {
+            poll,
+            shared: all[index].clone(),
+            all,
+            index,
+            next: index,
+            entries: Slots::new(),
+            sources: BTreeMap::new(),
+            runs: RunQueue::default(),
+            deadlines: Deadlines::default(),
+            budget: Budget::new(settings.max_in_flight),
+            settings,
+            pool: BufferPool::new(READ_BUFFER, SPARE_BUFFERS),
+            names,
+            scratch: Vec::new(),
+            told: Throttle::default(),
+        }
+    }
+
     fn run(&mut self) {
         let mut events = Events::with_capacity(1024);
         let mut woken = Vec::new();
@@ -252,64 +277,6 @@ impl EventLoop {
         self.feed_starved();
     }
 
-    /// A turn of a listener; `true` when more may wait.
-    fn accept(&mut self, token: Token, now: Instant) -> bool {
-        let Some(Entry { source, kind: Kind::Listener(l), .. }) = self.entries.get_mut(token) else {
-            return false;
-        };
-        let source = *source;
-        let Some(s) = self.sources.get_mut(&source) else { return false };
-        let mut fresh = Vec::new();
-        let accepted = l.accept(&s.deliver.counters.name, now, &mut fresh);
-        if let Accepted::Paused(at) = accepted {
-            self.deadlines.at_latest(token, at);
-        }
-        for (socket, addr) in fresh {
-            self.admit(source, socket, addr, now);
-        }
-        matches!(accepted, Accepted::More)
-    }
-
-    fn admit(&mut self, source: SourceId, mut socket: TcpStream, addr: SocketAddr, now: Instant) {
-        let Some(s) = self.sources.get_mut(&source) else { return };
-        let counters = &s.deliver.counters;
-        let token = self.entries.next_token().filter(|_| s.connections.len() < self.settings.max_connections);
-        let Some(token) = token else {
-            counters.connection_refused.one();
-            if s.refusal_logged.is_none_or(|t| now.duration_since(t) > Duration::from_secs(10)) {
-                s.refusal_logged = Some(now);
-                let open = s.connections.len();
-                log::warn!(
-                    "source {}: connection from {addr} refused, {open} are open already",
-                    counters.name
-                );
-            }
-            return;
-        };
-        let _ = socket.set_nodelay(true);
-        let sock = socket2::SockRef::from(&socket);
-        let _ = sock.set_keepalive(true);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        if let Err(e) = self.poll.registry().register(&mut socket, mio::Token(token.0), both) {
-            log::error!("source {}: connection from {addr}: {e}", counters.name);
-            return;
-        }
-        let wake: Arc<dyn Wake> = Arc::new(ConnWake { shared: self.shared.clone(), token });
-        let peer = Peer { addr, name: None };
-        let mut conn = Box::new(Conn::new(socket, peer, wake, s.deliver.clone(), now));
-        if let Some(protocol) = &s.protocol {
-            if protocol.wants_peer_name() {
-                let (shared, ip) = (self.shared.clone(), plain_ip(addr.ip()));
-                self.names.ask(ip, move |name| shared.send(Command::Named(token, name)));
-            } else {
-                conn.open(protocol.as_ref(), None);
-            }
-        }
-        s.connections.insert(token);
-        self.entries.insert(Entry { source, queued: false, kind: Kind::Conn(conn) });
-        self.enqueue(token);
-    }
-
     /// A turn of a datagram socket; `true` when more may wait.
     fn receive(&mut self, token: Token, now: Instant) -> bool {
         let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return false };
@@ -324,7 +291,13 @@ impl EventLoop {
     fn command(&mut self, c: Command) {
         match c {
             Command::Attach(id, attach) => self.attach(id, *attach),
-            Command::Detach { source, deadline, done } => self.detach(source, deadline, done),
+            Command::Serve(id, protocol, deliver) => self.serve_for(id, protocol, deliver),
+            Command::Adopt(id, socket, addr) => self.admit(id, socket, addr, Instant::now()),
+            Command::Detach(d) => self.detach(d),
+            Command::Settings(all) => {
+                self.settings = all.for_one_of(self.all.len());
+                self.budget.set_max(self.settings.max_in_flight);
+            }
             Command::Named(token, name) => {
                 if let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
                     if let Some(p) = self.sources.get(source).and_then(|s| s.protocol.as_ref()) {
@@ -334,86 +307,6 @@ impl EventLoop {
                 }
             }
             Command::Shutdown => {}
-        }
-    }
-
-    fn attach(&mut self, id: SourceId, attach: Attach) {
-        let Some(token) = self.entries.next_token() else { return };
-        let mio_token = mio::Token(token.0);
-        let registry = self.poll.registry();
-        let (protocol, deliver, registered, kind) = match attach {
-            Attach::Stream { listener, protocol, deliver } => {
-                let mut socket = mio::net::TcpListener::from_std(listener);
-                let r = registry.register(&mut socket, mio_token, Interest::READABLE);
-                (Some(protocol), deliver, r, Kind::Listener(Listener::new(socket)))
-            }
-            Attach::Datagram { socket, protocol, deliver } => {
-                let mut socket = mio::net::UdpSocket::from_std(socket);
-                let r = registry.register(&mut socket, mio_token, Interest::READABLE);
-                let wake = Arc::new(ConnWake { shared: self.shared.clone(), token });
-                (
-                    None,
-                    deliver.clone(),
-                    r,
-                    Kind::Datagrams(Box::new(Datagrams::new(socket, protocol, deliver, wake))),
-                )
-            }
-        };
-        if let Err(e) = registered {
-            deliver.counters.health.set(State::Failed(format!("cannot be polled: {e}")));
-            log::error!("source {}: cannot be polled: {e}", deliver.counters.name);
-        }
-        self.entries.insert(Entry { source: id, queued: false, kind });
-        let state = SourceState {
-            protocol,
-            deliver,
-            socket: token,
-            connections: BTreeSet::new(),
-            share: Share::default(),
-            detach: None,
-            refusal_logged: None,
-        };
-        self.sources.insert(id, state);
-        self.enqueue(token);
-    }
-
-    fn detach(&mut self, source: SourceId, deadline: Instant, done: std::sync::mpsc::Sender<()>) {
-        let now = Instant::now();
-        let Some(s) = self.sources.get_mut(&source) else {
-            let _ = done.send(());
-            return;
-        };
-        s.detach = Some((deadline, done));
-        let socket = s.socket;
-        // What waits in the backlog or the datagram buffer was accepted by the kernel: it is read once more.
-        match self.entries.get_mut(socket).map(|e| &mut e.kind) {
-            Some(Kind::Listener(_)) => {
-                for _ in 0..BACKLOG_TURNS {
-                    if !self.accept(socket, now) {
-                        break;
-                    }
-                }
-                if let Some(Entry { kind: Kind::Listener(mut l), .. }) = self.entries.remove(socket) {
-                    let _ = self.poll.registry().deregister(&mut l.socket);
-                }
-                self.deadlines.forget(socket);
-            }
-            Some(Kind::Datagrams(d)) => {
-                d.stop();
-                self.enqueue(socket);
-                self.deadlines.at_latest(socket, deadline);
-            }
-            _ => {}
-        }
-        let open: Vec<Token> =
-            self.sources.get(&source).map_or(Vec::new(), |s| s.connections.iter().copied().collect());
-        for token in open {
-            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
-                c.stop(deadline);
-                // The edge for what is there may be long gone.
-                c.intake.readable = true;
-            }
-            self.enqueue(token);
         }
     }
 
@@ -429,35 +322,6 @@ impl EventLoop {
                 }
             }
             self.enqueue(token);
-        }
-    }
-
-    /// Ends detached sources whose last connection is gone.
-    fn reap(&mut self) {
-        if self.sources.values().all(|s| s.detach.is_none()) {
-            return;
-        }
-        let now = Instant::now();
-        let mut over = Vec::new();
-        for (id, s) in &self.sources {
-            let Some((deadline, _)) = &s.detach else { continue };
-            let settled = match self.entries.get_mut(s.socket).map(|e| &e.kind) {
-                Some(Kind::Datagrams(d)) => d.is_settled() || *deadline <= now,
-                _ => true,
-            };
-            if settled && s.connections.is_empty() {
-                over.push(*id);
-            }
-        }
-        for id in over {
-            let Some(s) = self.sources.remove(&id) else { continue };
-            if let Some(Entry { kind: Kind::Datagrams(mut d), .. }) = self.entries.remove(s.socket) {
-                let _ = self.poll.registry().deregister(&mut d.socket);
-            }
-            self.deadlines.forget(s.socket);
-            if let Some((_, done)) = s.detach {
-                let _ = done.send(());
-            }
         }
     }
 }

@@ -1,13 +1,17 @@
-//! How other threads reach a loop: commands, and wake-ups of single connections.
+//! How other threads reach the loops: commands, and wake-ups of single connections.
 //!
 //! Many wake-ups between two turns cost one system call. Two leaf mutexes, held for a push or a swap.
 
 use super::slot::Token;
 use super::source::Attach;
+use super::{Protocol, Settings};
 use crate::channel::Wake;
+use crate::deliver::Deliver;
 use crate::lock::lock;
+use mio::net::TcpStream;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
-use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -15,17 +19,35 @@ use std::time::Instant;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SourceId(pub u32);
 
+impl SourceId {
+    /// Which of `n` loops has its listener or datagram socket.
+    pub(super) fn home(self, n: usize) -> usize {
+        self.0 as usize % n
+    }
+}
+
 pub(super) enum Command {
     Attach(SourceId, Box<Attach>),
-    /// Stop accepting, read what is there once, deliver or refuse it until the deadline, close.
-    Detach {
-        source: SourceId,
-        deadline: Instant,
-        done: Sender<()>,
-    },
+    /// Serve connections that another loop accepts.
+    Serve(SourceId, Arc<dyn Protocol>, Arc<Deliver>),
+    /// Here is one.
+    Adopt(SourceId, TcpStream, SocketAddr),
+    Detach(Detach),
+    Settings(Settings),
     /// The name of a connection's peer is known.
     Named(Token, String),
     Shutdown,
+}
+
+/// Stop accepting, read what is there once, deliver or refuse it until the deadline, close.
+#[derive(Clone)]
+pub(super) struct Detach {
+    pub source: SourceId,
+    pub deadline: Instant,
+    /// Another source has a copy of the socket: what waits there is for it.
+    pub handed_over: bool,
+    /// Dropped when done.
+    pub done: Sender<()>,
 }
 
 pub(super) struct Shared {
@@ -74,25 +96,51 @@ impl Wake for ConnWake {
     }
 }
 
-/// A loop, seen from other threads.
+/// The loops, seen from other threads.
 #[derive(Clone)]
-pub struct LoopHandle(pub(super) Arc<Shared>);
+pub struct Loops(pub(super) Arc<[Arc<Shared>]>);
 
-impl LoopHandle {
+impl Loops {
     /// Starts serving a source. An id is used once.
     pub fn attach(&self, id: SourceId, source: Attach) {
-        self.0.send(Command::Attach(id, Box::new(source)));
+        let home = id.home(self.0.len());
+        if let Attach::Stream { protocol, deliver, .. } = &source {
+            // Before its home can accept anything.
+            for (_, other) in self.0.iter().enumerate().filter(|(i, _)| *i != home) {
+                other.send(Command::Serve(id, protocol.clone(), deliver.clone()));
+            }
+        }
+        self.0[home].send(Command::Attach(id, Box::new(source)));
     }
 
-    /// Stops serving a source; the receiver hears when its last connection is closed.
-    pub fn detach(&self, source: SourceId, deadline: Instant) -> Receiver<()> {
+    /// Stops serving a source. Called again, it changes the deadline. `handed_over`: another source listens on a copy
+    /// of its socket.
+    pub fn detach(&self, source: SourceId, deadline: Instant, handed_over: bool) -> Detached {
         let (done, heard) = channel();
-        self.0.send(Command::Detach { source, deadline, done });
-        heard
+        let home = source.home(self.0.len());
+        self.0[home].send(Command::Detach(Detach { source, deadline, handed_over, done }));
+        Detached(heard)
     }
 
-    /// Ends the loop's thread.
+    /// Changes the limits from now on.
+    pub fn set(&self, settings: Settings) {
+        self.0.iter().for_each(|l| l.send(Command::Settings(settings)));
+    }
+
+    /// Ends the loops' threads.
     pub fn shutdown(&self) {
-        self.0.send(Command::Shutdown);
+        self.0.iter().for_each(|l| l.send(Command::Shutdown));
+    }
+}
+
+/// Tells when the last connection of a detached source is closed, and its socket let go of.
+pub struct Detached(Receiver<()>);
+
+impl Detached {
+    /// Waits until then for it; `false` when there are connections still.
+    pub fn wait(&self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        // Nothing is ever sent: the last sender goes when all loops are done.
+        self.0.recv_timeout(left) == Err(RecvTimeoutError::Disconnected)
     }
 }

@@ -1,8 +1,8 @@
-//! The event loop: one thread that accepts and reads every connection of the agent.
+//! The event loop: a thread, or a few, that accept and read every connection of the agent.
 //!
 //! A source gives the loop listeners and a [`Protocol`] (or a [`DatagramProtocol`]); the loop does the rest:
 //! reading into pooled buffers, decoding, delivering, parking who finds a channel full, answering in order,
-//! deadlines, limits. Other threads reach it through a [`LoopHandle`]: commands, and wake-ups from channels.
+//! deadlines, limits. Other threads reach it through a [`Loops`]: commands, and wake-ups from channels.
 //!
 //! Nothing in here blocks and nothing touches a file. One connection's error, or panic, ends that connection.
 
@@ -31,7 +31,7 @@ mod udp;
 
 pub use bind::{bind_tcp, bind_udp, BindError, Endpoint};
 pub use event_loop::start;
-pub use handle::{LoopHandle, SourceId};
+pub use handle::{Detached, Loops, SourceId};
 pub use names::Names;
 pub use source::Attach;
 
@@ -50,6 +50,13 @@ pub struct Settings {
     pub message: std::time::Duration,
     /// A peer that takes none of its answers for this long is closed.
     pub answer: std::time::Duration,
+}
+
+impl Settings {
+    /// What one of `n` loops gets of what is for all of them together.
+    fn for_one_of(self, n: usize) -> Settings {
+        Settings { max_in_flight: self.max_in_flight / n.max(1), ..self }
+    }
 }
 
 impl Default for Settings {

@@ -19,12 +19,31 @@ pub(super) struct SourceState {
     pub protocol: Option<Arc<dyn Protocol>>,
     pub deliver: Arc<Deliver>,
     /// Its listener or datagram socket.
-    pub socket: Token,
+    /// `None` where another loop has it.
+    pub socket: Option<Token>,
     pub connections: BTreeSet<Token>,
     /// Its part in the budget of bytes in flight.
     pub share: Share,
-    /// Set once the source is to go.
+    /// Set once the source is to go. Who waits for its end hears when the last of these is dropped.
     pub detach: Option<(Instant, Sender<()>)>,
     /// When a refused connection was last logged.
     pub refusal_logged: Option<Instant>,
+}
+
+impl SourceState {
+    pub fn new(
+        protocol: Option<Arc<dyn Protocol>>,
+        deliver: Arc<Deliver>,
+        socket: Option<Token>,
+    ) -> SourceState {
+        SourceState {
+            protocol,
+            deliver,
+            socket,
+            connections: BTreeSet::new(),
+            share: Share::default(),
+            detach: None,
+            refusal_logged: None,
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod interceptors;
 mod limits;
 mod monitor;
 mod origin;
+mod reload;
 mod retry;
 mod script;
 mod stop;

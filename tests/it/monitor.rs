@@ -23,7 +23,7 @@ fn metrics_are_flumes_json() {
     wait(3, || agent.metric("SINK.k1", "EventDrainSuccessCount"));
     let all = agent.metrics();
     let components: Vec<&String> = all.as_object().unwrap().keys().collect();
-    assert_eq!(components, ["CHANNEL.c1", "SINK.k1", "SOURCE.r1"]);
+    assert_eq!(components, ["AGENT.a1", "CHANNEL.c1", "SINK.k1", "SOURCE.r1"]);
     for values in all.as_object().unwrap().values() {
         assert!(values.as_object().unwrap().values().all(|v| v.is_string()), "{values}");
     }

@@ -112,15 +112,25 @@ impl Conf {
         self
     }
 
+    /// The file.
+    pub fn text(&self) -> String {
+        let [r, c, k] = self.names.each_ref().map(|names| names.join(" "));
+        format!("a1.sources = {r}\na1.channels = {c}\na1.sinks = {k}\n{}", self.text)
+    }
+
+    /// Lines that belong to no component.
+    pub fn lines(mut self, lines: &str) -> Conf {
+        self.text += lines;
+        self
+    }
+
     /// Starts the agent and waits until it says so.
     pub fn start(self) -> Agent {
-        let [r, c, k] = self.names.map(|names| names.join(" "));
-        let text = format!("a1.sources = {r}\na1.channels = {c}\na1.sinks = {k}\n{}", self.text);
         let folder = Folder::new();
-        for name in self.folders {
-            std::fs::create_dir(folder.path(&name)).unwrap();
+        for name in &self.folders {
+            std::fs::create_dir(folder.path(name)).unwrap();
         }
-        let agent = Agent::spawn(folder, &text, &self.args, self.descriptors);
+        let agent = Agent::spawn(folder, &self.text(), &self.args, self.descriptors);
         agent.wait_log("agent a1 started");
         agent
     }
@@ -206,6 +216,14 @@ impl Agent {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
+    /// Where a source listens that was started more than once.
+    pub fn connect_again(&self, source: &str) -> Client {
+        let what = format!("source {source} started, listening on ");
+        let log = self.log();
+        let last = log.lines().rfind(|l| l.contains(&what)).unwrap();
+        Client::new(last.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
     pub fn connect(&self, source: &str) -> Client {
         Client::new(self.address(source))
     }
@@ -213,6 +231,22 @@ impl Agent {
     pub fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    }
+
+    /// Writes another configuration and has the agent read it; the outcome.
+    pub fn reload(&self, conf: &Conf) -> String {
+        let before = self.metrics()["AGENT.a1"].clone();
+        let reloads = |m: &serde_json::Value| {
+            ["LastReloadTime", "ConfigurationVersion", "ReloadRefusedCount"].map(|k| m[k].clone())
+        };
+        std::fs::write(self.folder.path("a1.conf"), conf.text()).unwrap();
+        self.signal("HUP");
+        let mut now = before.clone();
+        wait(true, || {
+            now = self.metrics()["AGENT.a1"].clone();
+            reloads(&now) != reloads(&before)
+        });
+        now["LastReloadOutcome"].as_str().unwrap().to_owned()
     }
 
     /// Waits for the end; the exit code, and the whole log.
@@ -291,10 +325,11 @@ impl Drop for Agent {
     }
 }
 
-/// `1754-12` -> 12.
-fn number(file: &Path) -> u64 {
+/// `1754-12` -> (1754, 12): when its sink began, and its number.
+fn number(file: &Path) -> (u64, u64) {
     let name = file.file_name().unwrap().to_str().unwrap();
-    name.rsplit('-').next().unwrap().parse().unwrap()
+    let (began, n) = name.rsplit_once('-').unwrap();
+    (began.parse().unwrap(), n.parse().unwrap())
 }
 
 /// A number from the lines that a stopping agent logs.
@@ -337,6 +372,13 @@ impl Client {
     pub fn ask(&mut self, line: &str) -> String {
         self.send(format!("{line}\n"));
         self.answer()
+    }
+
+    /// The same, where the agent may close instead of answering.
+    pub fn try_ask(&mut self, line: &str) -> Option<String> {
+        self.socket.write_all(format!("{line}\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).ok().map(|_| answer)
     }
 
     /// Whether the agent has closed, or closes now.

@@ -1,0 +1,270 @@
+//! Reload: from what runs to what the configuration says now, with as little disturbance as there can be.
+//!
+//! What says the same as before is not touched. What can fail comes first (reading, checking, building, binding new
+//! addresses); if it does, the reload is refused and everything stays as it was. The rest cannot fail: channels take
+//! over new limits, new sources listen (on copies of their predecessors' sockets where the address is the same), old
+//! ones end when they have stored what they accepted, a changed sink's successor follows it. See `channels` for those
+//! that go.
+
+use super::*;
+use crate::config::{Planned, Problems, Severity};
+
+/// Everything new, built and bound, before anything old is touched.
+struct Prepared {
+    channels: Vec<OpenedChannel>,
+    sinks: Vec<RunningSink>,
+    sources: Vec<Served>,
+    /// `None`: as it was. `Some(None)`: there is none any more.
+    monitor: Option<Option<Served>>,
+}
+
+/// What has become of which component, for the log.
+type Changes = Vec<String>;
+
+impl Agent {
+    /// The configuration was read again: takes over what has changed, or says why not.
+    pub(super) fn reload(&mut self, plan: Option<Box<Plan>>, problems: &Problems) {
+        for p in problems.sorted() {
+            match p.severity {
+                Severity::Error => log::error!("{p}"),
+                Severity::Warning => log::warn!("{p}"),
+                Severity::Ignored | Severity::Note => {}
+            }
+        }
+        let outcome = match plan {
+            Some(plan) if problems.errors() == 0 => self.apply(*plan),
+            _ => Err(format!("the configuration has {}", problems.summary())),
+        };
+        match outcome {
+            Ok(changes) if changes.is_empty() => {
+                self.counters.reloaded(false, None);
+                log::info!("configuration read again: nothing has changed");
+            }
+            Ok(changes) => {
+                self.counters.reloaded(true, None);
+                log::info!("configuration version {}: {}", self.counters.version(), changes.join(", "));
+            }
+            Err(why) => {
+                self.counters.reloaded(false, Some(&why));
+                let version = self.counters.version();
+                log::error!("reload refused: {why}; version {version} of the configuration keeps running");
+            }
+        }
+    }
+
+    fn apply(&mut self, plan: Plan) -> Result<Changes, String> {
+        let heap = self.heap(&plan);
+        let new = self.prepare(&plan, heap)?;
+        let mut changes = Changes::new();
+        self.adapt_settings(&plan, &mut changes);
+        let (going, mut old_sinks) = self.switch_channels(&plan, new.channels, heap, &mut changes);
+        self.switch_sinks(&plan, new.sinks, going, &mut old_sinks, &mut changes);
+        self.channels.iter_mut().for_each(|c| c.try_open(Instant::now()));
+        self.switch_sources(&plan, new.sources, &mut changes);
+        if let Some(mut monitor) = new.monitor {
+            monitor.iter_mut().for_each(|m| m.try_start(&self.net, Instant::now()));
+            if let Some(old) = std::mem::replace(&mut self.monitor, monitor) {
+                self.leaving.extend(old.end(&self.net, self.monitor.as_mut_slice()));
+            }
+            changes.push("metrics changed".to_owned());
+        }
+        self.plan = plan;
+        self.show();
+        self.tend();
+        Ok(changes)
+    }
+
+    fn prepare(&mut self, plan: &Plan, heap: usize) -> Result<Prepared, String> {
+        self.refuse_stranded_events(plan)?;
+        let mut channels = Vec::new();
+        for c in plan.channels.iter().filter(|c| self.existing(c).is_none()) {
+            channels.push(OpenedChannel::new(c, heap)?);
+        }
+        let attach = |name: &str| {
+            let planned =
+                plan.channels.iter().find(|c| c.name == name).ok_or(format!("no channel {name}"))?;
+            let new = || channels.iter().find(|c| c.name() == name);
+            let found = self.existing(planned).or_else(new).ok_or(format!("no channel {name}"))?;
+            Ok(found.channel.clone())
+        };
+        let mut sinks = Vec::new();
+        for k in plan.sinks.iter().filter(|k| self.unchanged_sink(plan, k).is_none()) {
+            let old = self.sinks.iter().find(|o| o.name() == k.planned.name);
+            let counters = old.map_or_else(|| SinkCounters::new(&k.planned.name), |o| o.counters.clone());
+            sinks.push(RunningSink::new(k.clone(), counters, attach(&k.channel)?));
+        }
+        let mut id = self.next_id;
+        let mut sources = Vec::new();
+        for r in plan.sources.iter().filter(|r| self.unchanged_source(plan, r).is_none()) {
+            let old = self.sources.iter().find(|o| o.name() == r.planned.name);
+            let counters =
+                old.map_or_else(|| SourceCounters::new(&r.planned.name), |o| o.deliver.counters.clone());
+            id += 1;
+            sources.push(new_source(SourceId(id), r, counters, &attach)?);
+        }
+        let wanted = monitoring::wanted(&plan.settings, &self.options);
+        let mut monitor = (wanted != monitoring::wanted(&self.plan.settings, &self.options)).then(|| {
+            id += 1;
+            wanted.map(|w| monitoring::source(SourceId(id), w, &self.registry))
+        });
+        // Addresses that come free by this reload can be had by it.
+        let stays =
+            |s: &&Served| plan.sources.iter().any(|r| self.unchanged_source(plan, r) == Some(s.name()));
+        let ending = self.sources.iter().filter(|s| !stays(s));
+        let ending = ending.chain(self.monitor.iter().filter(|_| monitor.is_some()));
+        let sockets: Vec<_> = ending.filter_map(Served::socket).collect();
+        for s in sources.iter_mut().chain(monitor.iter_mut().flatten()) {
+            s.prepare(&sockets).map_err(|e| format!("{} {}: {e}", s.kind, s.name()))?;
+        }
+        self.next_id = id;
+        Ok(Prepared { channels, sinks, sources, monitor })
+    }
+
+    /// A channel that nobody takes from cannot be drained before it goes.
+    fn refuse_stranded_events(&self, plan: &Plan) -> Result<(), String> {
+        for c in self.channels.iter().filter(|c| !plan.channels.iter().any(|p| is_same(p, &c.planned))) {
+            let backlog = c.channel.backlog();
+            if backlog > 0 && !self.sinks.iter().any(|k| Arc::ptr_eq(&k.channel, &c.channel)) {
+                let name = c.name();
+                return Err(format!("channel {name} would go with {backlog} events that no sink takes"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The channel that goes on as this one: one that runs, or one that was about to go.
+    fn existing(&self, planned: &Planned) -> Option<&OpenedChannel> {
+        let going = self.gone.iter().map(|g| &g.channel);
+        self.channels.iter().chain(going).find(|c| is_same(planned, &c.planned))
+    }
+
+    /// Whether the channel of this name is the same object before and after.
+    fn keeps_channel(&self, plan: &Plan, name: &str) -> bool {
+        let planned = plan.channels.iter().find(|c| c.name == name);
+        planned.is_some_and(|p| self.channels.iter().any(|c| is_same(p, &c.planned)))
+    }
+
+    fn unchanged_sink(&self, plan: &Plan, k: &PlannedSink) -> Option<&str> {
+        let old = self.sinks.iter().find(|o| o.planned.says_the_same(k))?;
+        self.keeps_channel(plan, &k.channel).then(|| old.name())
+    }
+
+    fn unchanged_source(&self, plan: &Plan, r: &PlannedSource) -> Option<&str> {
+        let old = self.plan.sources.iter().find(|o| o.says_the_same(r))?;
+        r.channels.iter().all(|c| self.keeps_channel(plan, c)).then_some(old.planned.name.as_str())
+    }
+
+    fn adapt_settings(&mut self, plan: &Plan, changes: &mut Changes) {
+        if self.plan.settings.says_the_same(&plan.settings) {
+            return;
+        }
+        self.net.set(loop_settings(&plan.settings));
+        if self.plan.settings.int("loopThreads") != plan.settings.int("loopThreads") {
+            log::warn!("{}: takes effect at the next start", plan.settings.full("loopThreads"));
+        }
+        changes.push("settings of the agent changed".to_owned());
+    }
+
+    /// Returns the channels that go, and the sinks of those that come back instead of going.
+    fn switch_channels(
+        &mut self,
+        plan: &Plan,
+        mut new: Vec<OpenedChannel>,
+        heap: usize,
+        changes: &mut Changes,
+    ) -> (Vec<OpenedChannel>, Vec<RunningSink>) {
+        let mut old = std::mem::take(&mut self.channels);
+        let mut sinks = Vec::new();
+        for p in &plan.channels {
+            let channel = if let Some(c) = take(&mut old, |c| is_same(p, &c.planned)) {
+                if !c.planned.says_the_same(p) {
+                    changes.push(format!("channel {} changed", p.name));
+                }
+                c.adapted(p, heap)
+            } else if let Some(g) = take(&mut self.gone, |g| is_same(p, &g.channel.planned)) {
+                changes.push(format!("channel {} is back", p.name));
+                sinks.extend(g.sinks);
+                g.channel.adapted(p, heap)
+            } else if let Some(c) = take(&mut new, |c| c.name() == p.name) {
+                changes.push(format!("channel {} added", p.name));
+                c
+            } else {
+                continue;
+            };
+            self.channels.push(channel);
+        }
+        changes.extend(old.iter().map(|c| format!("channel {} goes when it is empty", c.name())));
+        (old, sinks)
+    }
+
+    fn switch_sinks(
+        &mut self,
+        plan: &Plan,
+        mut new: Vec<RunningSink>,
+        going: Vec<OpenedChannel>,
+        ending: &mut Vec<RunningSink>,
+        changes: &mut Changes,
+    ) {
+        let mut old = std::mem::take(&mut self.sinks);
+        for p in &plan.sinks {
+            let name = &p.planned.name;
+            if let Some(k) = take(&mut new, |k| k.name() == name) {
+                let known = old.iter().any(|o| o.name() == name);
+                changes.push(format!("sink {name} {}", if known { "changed" } else { "added" }));
+                self.sinks.push(k);
+            } else if let Some(k) = take(&mut old, |k| k.name() == name) {
+                self.sinks.push(k);
+            }
+        }
+        for c in going {
+            let (its, others) = old.into_iter().partition(|k| Arc::ptr_eq(&k.channel, &c.channel));
+            old = others;
+            self.gone.push(Gone::new(c, its));
+        }
+        ending.append(&mut old);
+        for k in ending.drain(..) {
+            match self.sinks.iter_mut().find(|s| s.name() == k.name()) {
+                Some(successor) => successor.replaces(k),
+                None => {
+                    changes.push(format!("sink {} removed", k.name()));
+                    k.halt();
+                    self.leaving_sinks.push(k);
+                }
+            }
+        }
+    }
+
+    fn switch_sources(&mut self, plan: &Plan, mut new: Vec<Served>, changes: &mut Changes) {
+        let mut old = std::mem::take(&mut self.sources);
+        // Those with sockets listen before their predecessors end; those with threads begin after.
+        new.iter_mut().filter(|s| s.is_bound()).for_each(|s| s.try_start(&self.net, Instant::now()));
+        let names: Vec<String> = new.iter().map(|s| s.name().to_owned()).collect();
+        for p in &plan.sources {
+            let name = &p.planned.name;
+            if let Some(s) = take(&mut new, |s| s.name() == name) {
+                let known = old.iter().any(|o| o.name() == name);
+                changes.push(format!("source {name} {}", if known { "changed" } else { "added" }));
+                self.sources.push(s);
+            } else if let Some(s) = take(&mut old, |s| s.name() == name) {
+                self.sources.push(s);
+            }
+        }
+        for s in old {
+            if !names.iter().any(|n| n == s.name()) {
+                changes.push(format!("source {} removed", s.name()));
+            }
+            self.leaving.extend(s.end(&self.net, &mut self.sources));
+        }
+    }
+}
+
+/// Whether a channel can go on as the one that is planned.
+fn is_same(planned: &Planned, running: &Planned) -> bool {
+    planned.name == running.name && std::ptr::eq(planned.declared, running.declared)
+}
+
+/// Takes the first that fits out of a list.
+fn take<T>(list: &mut Vec<T>, fits: impl FnMut(&T) -> bool) -> Option<T> {
+    let at = list.iter().position(fits)?;
+    Some(list.remove(at))
+}
