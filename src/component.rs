@@ -4,7 +4,7 @@
 use crate::channel::Take;
 use crate::codec::BatchLimits;
 use crate::config::{Context, Spec};
-use crate::counters::SinkCounters;
+use crate::counters::{SinkCounters, SourceCounters};
 use crate::event::Batch;
 use crate::lifecycle::Stop;
 use crate::net::{DatagramProtocol, Endpoint, Protocol};
@@ -58,12 +58,11 @@ pub type SinkSpec = Spec<BuildSink>;
 /// A source that is asked for events. Called by one thread, `source:<name>`, which stores what it gets and waits where
 /// a channel is full: nothing is polled meanwhile.
 pub trait PollableSource: Send {
-    /// Acquires what polling needs. Called again, with growing pauses, until it succeeds. `stop` is what tells the
-    /// thread to end: a poll that waits has to watch it.
-    fn start(&mut self, stop: &Arc<Stop>) -> Result<(), SourceError>;
+    /// Acquires what polling needs. Called again, with growing pauses, until it succeeds.
+    fn start(&mut self, parts: &SourceParts) -> Result<(), SourceError>;
 
     /// Adds what there is to an empty batch, within the limits. Being called again means that the events of the last
-    /// call are in every required channel. May wait for events, but not once `stop` has changed.
+    /// call are in every required channel. May wait for events, but not once its `stop` has changed.
     fn poll(&mut self, limits: BatchLimits, batch: &mut Batch) -> Result<Polled, SourceError>;
 
     /// The source is to end: takes up nothing new. `true` when polls will bring what is left, until one says
@@ -80,6 +79,13 @@ pub trait PollableSource: Send {
     fn stop(&mut self);
 }
 
+/// What a polled source works with, beside its settings.
+pub struct SourceParts {
+    /// Tells the thread to end: a poll that waits has to watch it.
+    pub stop: Arc<Stop>,
+    pub counters: Arc<SourceCounters>,
+}
+
 /// What a poll came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Polled {
@@ -87,7 +93,7 @@ pub enum Polled {
     Ready,
     /// There was nothing: poll again after a pause.
     Idle,
-    /// There will never be more.
+    /// There will never be more. The source's health stays what it is: it may have ended in failure.
     Finished,
 }
 

@@ -162,6 +162,10 @@ pub struct SourceCounters {
     pub interceptor_fail: Counter,
     /// Connections that wait for room in a channel at this moment.
     pub parked: Gauge,
+    /// Starts of a command beyond its first.
+    pub restarts: Counter,
+    /// Lines longer than allowed, that became several events.
+    pub lines_cut: Counter,
 }
 
 impl SourceCounters {
@@ -192,6 +196,8 @@ impl Counted for SourceCounters {
             c("PartlyStoredBatchCount", &self.partly_stored),
             c("InterceptorFailCount", &self.interceptor_fail),
             ("ParkedConnectionCount", Value::Gauge(self.parked.get())),
+            c("RestartCount", &self.restarts),
+            c("LineCutCount", &self.lines_cut),
         ]);
         s
     }

@@ -6,7 +6,7 @@ use crate::config::Kind;
 
 /// Types of this version's future, by short name or the end of the class name.
 const LATER: &[(Kind, &[&str])] = &[
-    (Kind::Source, &["avro", "thrift", "exec", "spooldir", "taildir", "http", "jms", "netcatudp"]),
+    (Kind::Source, &["avro", "thrift", "spooldir", "taildir", "http", "jms"]),
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
     (Kind::Channel, &["file", "spillablememory", "KafkaChannel"]),
     (Kind::Sink, &["avro", "thrift", "hdfs", "http", "KafkaSink"]),

@@ -53,6 +53,11 @@ impl Charset {
         matches!(self.0, Kind::Utf8 | Kind::Ascii)
     }
 
+    /// Whether the bytes CR and LF are line ends and nothing else, so that text can be cut at them undecoded.
+    pub fn shows_line_ends(self) -> bool {
+        !matches!(self.0, Kind::Utf16 | Kind::Utf16Be | Kind::Utf16Le)
+    }
+
     /// A decoder for one stream.
     pub fn decoder(self) -> Decoder {
         Decoder(match self.0 {

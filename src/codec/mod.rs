@@ -13,6 +13,7 @@ pub mod java_regex;
 pub mod jodaformat;
 pub mod line;
 pub mod pattern;
+pub mod readline;
 pub mod syslog;
 pub mod text;
 

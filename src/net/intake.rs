@@ -1,4 +1,4 @@
-//! The unread bytes of one connection: from the socket, through a pooled buffer, to the decoder.
+//! The unread bytes of one stream (a connection, the output of a command): through a pooled buffer, to the decoder.
 //!
 //! ```text
 //!   tail / partial      bytes that completed nothing yet
@@ -19,13 +19,13 @@ use std::sync::Arc;
 const SMALL: usize = 4096;
 
 #[derive(Default)]
-pub(super) struct Intake {
+pub struct Intake {
     tail: Vec<u8>,
     partial: Option<(Vec<u8>, usize)>,
     hand: Option<(Arc<Buffer>, usize)>,
-    /// The socket may have more to read.
+    /// The stream may have more to read.
     pub readable: bool,
-    /// The peer has closed its side; nothing more comes.
+    /// The other end has closed its side; nothing more comes.
     pub eof: bool,
 }
 
@@ -38,7 +38,7 @@ impl Intake {
     /// Reads once. Returns the number of bytes, 0 when there are none now or any more.
     pub fn read(
         &mut self,
-        socket: &mut impl Read,
+        stream: &mut impl Read,
         pool: &Arc<BufferPool>,
         closing: bool,
     ) -> io::Result<usize> {
@@ -60,7 +60,7 @@ impl Intake {
         };
         let space = bytes.len() - filled;
         let n = loop {
-            match socket.read(&mut bytes[filled..]) {
+            match stream.read(&mut bytes[filled..]) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;

@@ -32,8 +32,10 @@ mod udp;
 pub use bind::{bind_tcp, bind_udp, BindError, Endpoint};
 pub use event_loop::start;
 pub use handle::{Detached, Loops, SourceId};
+pub use intake::Intake;
 pub use names::Names;
 pub use source::Attach;
+pub use throttle::Throttle;
 
 /// The agent's limits on what the network may cost it.
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +83,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The address as header text: IPv4 addresses in their own form also on a dual-stack listener.
+    /// The address: an IPv4 one as itself also on a dual-stack listener.
+    pub fn ip(&self) -> IpAddr {
+        plain_ip(self.addr.ip())
+    }
+
+    /// The address as header text.
     pub fn ip_text(&self) -> String {
-        plain_ip(self.addr.ip()).to_string()
+        self.ip().to_string()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-pub(super) struct Throttle {
+pub struct Throttle {
     last: Option<Instant>,
     held_back: u64,
 }

@@ -7,7 +7,7 @@
 
 use crate::channel::{PutError, TicketState, Wake};
 use crate::clock::Backoff;
-use crate::component::{Pauses, PollableSource, Polled, Source};
+use crate::component::{Pauses, PollableSource, Polled, Source, SourceParts};
 use crate::counters::State;
 use crate::deliver::{Attempt, Deliver, Delivery, Place};
 use crate::event::Batch;
@@ -67,7 +67,8 @@ impl SourceRunner {
             self.deliver.counters.health.set(State::Failed("not a source to be polled".into()));
             return;
         };
-        while let Err(e) = source.start(&self.stop) {
+        let parts = SourceParts { stop: self.stop.clone(), counters: self.deliver.counters.clone() };
+        while let Err(e) = source.start(&parts) {
             self.fail(&format!("cannot start: {e}"), backoff);
             if self.stop.is_draining() {
                 return;
@@ -103,7 +104,10 @@ impl SourceRunner {
                     idle += 1;
                     self.stop.pause_unless_draining(pauses.step.saturating_mul(idle).min(pauses.most));
                 }
-                Ok(Polled::Finished) => self.stop.pause_unless_draining(IDLE),
+                Ok(Polled::Finished) => {
+                    self.stop.pause_unless_draining(IDLE);
+                    continue;
+                }
                 Err(e) => {
                     self.deliver.counters.event_read_fail.one();
                     self.fail(&e.0, backoff);

@@ -5,13 +5,16 @@ use crate::config::{Context, Default, Key, Type};
 use crate::net::Endpoint;
 use std::time::Duration;
 
+mod exec;
 mod netcat;
+mod netcatudp;
 mod seq;
 mod stress;
 mod syslog;
 
 /// Every source type.
-pub static ALL: &[&SourceSpec] = &[&netcat::SPEC, &seq::SPEC, &stress::SPEC, &syslog::TCP, &syslog::UDP];
+pub static ALL: &[&SourceSpec] =
+    &[&exec::SPEC, &netcat::SPEC, &netcatudp::SPEC, &seq::SPEC, &stress::SPEC, &syslog::TCP, &syslog::UDP];
 
 /// A size of batches.
 const COUNT: Type = Type::Int(1, i32::MAX as i64);

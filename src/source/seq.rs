@@ -3,11 +3,9 @@
 //! Polled by its own thread. A full channel makes it wait (Flume tries again at once, for ever, at full load).
 
 use crate::codec::BatchLimits;
-use crate::component::{PollableSource, Polled, Source, SourceError, SourceSpec};
+use crate::component::{PollableSource, Polled, Source, SourceError, SourceParts, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::{Batch, Body};
-use crate::lifecycle::Stop;
-use std::sync::Arc;
 
 pub static SPEC: SourceSpec = Spec {
     declared: Declared {
@@ -62,7 +60,7 @@ impl Sequence {
 }
 
 impl PollableSource for Sequence {
-    fn start(&mut self, _: &Arc<Stop>) -> Result<(), SourceError> {
+    fn start(&mut self, _: &SourceParts) -> Result<(), SourceError> {
         Ok(())
     }
 

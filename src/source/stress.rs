@@ -3,7 +3,7 @@
 //! Polled by its own thread. A full channel makes it wait (Flume counts the batch as failed and makes another).
 
 use crate::codec::BatchLimits;
-use crate::component::{PollableSource, Polled, Source, SourceError, SourceSpec};
+use crate::component::{PollableSource, Polled, Source, SourceError, SourceParts, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::{Batch, Body};
 use crate::lifecycle::Stop;
@@ -85,8 +85,8 @@ struct Stress {
 }
 
 impl PollableSource for Stress {
-    fn start(&mut self, stop: &Arc<Stop>) -> Result<(), SourceError> {
-        self.stop = stop.clone();
+    fn start(&mut self, parts: &SourceParts) -> Result<(), SourceError> {
+        self.stop = parts.stop.clone();
         self.due = Instant::now();
         Ok(())
     }
@@ -127,6 +127,7 @@ impl PollableSource for Stress {
 mod tests {
     use super::*;
     use crate::config::testing::{context, Known};
+    use crate::counters::SourceCounters;
 
     fn source(keys: &[(&str, &str)]) -> Box<dyn PollableSource> {
         match build(&context(&SPEC.declared, &Known, keys).unwrap()) {
@@ -158,7 +159,7 @@ mod tests {
     fn a_rate_spaces_the_batches() {
         let mut s = source(&[("batchSize", "10"), ("maxEventsPerSecond", "1000")]);
         let began = Instant::now();
-        s.start(&Arc::default()).unwrap();
+        s.start(&SourceParts { stop: Arc::default(), counters: SourceCounters::new("r1") }).unwrap();
         let mut n = 0;
         while n < 110 {
             n += poll(s.as_mut()).len();

@@ -4,6 +4,7 @@
 mod badinput;
 mod config;
 mod examples;
+mod exec;
 mod flow;
 mod full;
 mod interceptors;

@@ -36,7 +36,7 @@ struct Fake {
 }
 
 impl PollableSource for Fake {
-    fn start(&mut self, _: &Arc<Stop>) -> Result<(), SourceError> {
+    fn start(&mut self, _: &SourceParts) -> Result<(), SourceError> {
         Ok(())
     }
     fn poll(&mut self, limits: BatchLimits, batch: &mut Batch) -> Result<Polled, SourceError> {
