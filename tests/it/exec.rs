@@ -60,7 +60,9 @@ fn tail_waits_for_a_full_channel_and_nothing_is_lost() {
     append(block(0, LINES / 2));
     agent.wait_log("source r1 waits, channel c1 is full: ");
     append(block(LINES / 2, LINES));
-    assert_eq!(agent.metric("CHANNEL.c1", "ChannelSize"), 500);
+    // The batch that waits is one of at most 20.
+    let size = agent.metric("CHANNEL.c1", "ChannelSize");
+    assert!((481..=500).contains(&size), "{size}");
     agent.make_folder("out");
     let lines = agent.wait_lines("out", LINES);
     assert!(lines.iter().enumerate().all(|(i, l)| *l == line(i)), "another order");
