@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const LONGEST: usize = 1000;
 /// Lines that are logged in a second.
 const PER_SECOND: u32 = 100;
-/// Bytes of one read. After a read of so many comes a pause: some MB a second are enough.
+/// Bytes of one read. After so many comes a pause: some MB a second are enough.
 const READ: usize = 1 << 16;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Reads after the command's end: what a pipe holds.
@@ -55,7 +55,7 @@ impl Stderr {
 
 fn run(mut pipe: PipeReader, ended: &PipeReader, mut lines: Lines) -> String {
     let mut room = vec![0; READ];
-    let mut left = LAST_READS;
+    let (mut left, mut since_pause) = (LAST_READS, 0);
     while left > 0 {
         let [more, is_over] = readable([pipe.as_fd(), ended.as_fd()], FOR_EVER);
         if is_over {
@@ -66,7 +66,9 @@ fn run(mut pipe: PipeReader, ended: &PipeReader, mut lines: Lines) -> String {
                 Ok(0) => break,
                 Ok(n) => {
                     lines.take(&room[..n]);
-                    if n == room.len() {
+                    since_pause += n;
+                    if since_pause >= READ {
+                        since_pause = 0;
                         readable([ended.as_fd()], PAUSE);
                     }
                 }
