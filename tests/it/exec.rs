@@ -89,7 +89,7 @@ fn the_whole_group_ends_with_the_agent() {
 
 #[test]
 fn who_left_the_group_and_holds_the_pipe_does_not_hold_up_the_stop() {
-    let text = "setsid sleep 8 & echo up; printf tail; wait";
+    let text = "setsid sh -c 'printf \"up\\\\ntail\"; exec sleep 8' & wait";
     let mut agent = script(text, &[]).start();
     agent.wait_lines("out", 1);
     let began = Instant::now();
@@ -208,7 +208,8 @@ fn a_line_without_an_end_is_cut() {
 /// With a socket open and a signal mask of its own, the agent gives its command neither.
 #[test]
 fn the_command_has_nothing_of_the_agent() {
-    let text = "readlink /proc/$$/fd/* | grep -c -e socket -e eventpoll; grep -h '^SigBlk' /proc/$$/status";
+    let text =
+        "readlink /proc/$$/fd/* | grep -c -e socket -e eventpoll; exec grep '^SigBlk' /proc/self/status";
     let mut agent = script(text, &[]).source("r2", "netcat", "c1", &[]).start();
     agent.address("r2");
     assert_eq!(agent.wait_lines("out", 2), ["0", "SigBlk:\t0000000000000000"]);
