@@ -342,11 +342,14 @@ fn channel_named(channels: &[OpenedChannel], name: &str) -> Result<Arc<dyn Chann
     found.map(|c| c.channel.clone()).ok_or_else(|| format!("no channel {name}"))
 }
 
+/// Finds a channel by name.
+type Attach<'a> = dyn Fn(&str) -> Result<Arc<dyn Channel>, String> + 'a;
+
 fn new_source(
     id: SourceId,
     r: &PlannedSource,
     counters: Arc<SourceCounters>,
-    attach: &dyn Fn(&str) -> Result<Arc<dyn Channel>, String>,
+    attach: &Attach<'_>,
 ) -> Result<Served, String> {
     let selector = registry::selector(r.selector.declared()).ok_or("a selector without a build function")?;
     let selector = (selector.build)(&r.selector, &r.channels);
