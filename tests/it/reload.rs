@@ -155,7 +155,7 @@ fn limits_of_a_full_channel_change_live() {
     assert_eq!(agent.reload(&conf(100)), "applied");
     wait(9, || agent.metric("SOURCE.r1", "EventAcceptedCount"));
     // And down again, below what is in it: what waits then is cut to fit.
-    client.send(&text.repeat(11));
+    client.send(text.repeat(11));
     wait(1, || agent.metric("SOURCE.r1", "ParkedConnectionCount"));
     assert_eq!(agent.reload(&conf(2)), "applied");
     agent.make_folder("out");
