@@ -22,8 +22,7 @@ type Keys = &'static [(&'static str, &'static str)];
 fn chain(interceptors: &[(&str, Keys)]) -> Chain {
     let counters = SourceCounters::new("r1");
     let all = interceptors.iter().map(|(name, keys)| {
-        let property =
-            |&(k, v): &(&str, &str)| Property { name: k.into(), value: v.into(), place: Default::default() };
+        let property = |&(k, v): &(&str, &str)| Property::new(k, v, Default::default());
         let properties: Vec<Property> = keys.iter().map(property).collect();
         let spec =
             flumed::interceptor::ALL.iter().find(|s| s.declared.name == *name).expect("a type there is");
