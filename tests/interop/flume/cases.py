@@ -138,6 +138,14 @@ class ExecTail(Case):
 
 class ExecShell(Case):
     outputs = {"out": 11}
+    head = b"{eventId=log-<uuid>} "
+    instead = "\ufffd".encode()
+    differs = {
+        "out latin": Differs("bytes that are no UTF-8 pass through",
+                             [head + b"latin: latin| Gr" + instead * 2 + b"e"], [head + b"latin: latin| Gr\xfc\xdfe"]),
+        "out unmarked": Differs("as above", [head, head, head + instead + b"| cut short"],
+                                [head, head, head + b"\xe2\x82| cut short"]),
+    }
 
     def prepare(self, directory):
         with open(f"{directory}/odd", "wb") as f:
@@ -241,7 +249,7 @@ class Syslog(Fed):
                                b"{Facility=1, Severity=6, priority=165, version=1} <14>sticky| two"],
                               [b"{" + known % 1065910455000 + b"} sticky| one",
                                b"{Facility=1, Severity=6} <14>sticky| two"]),
-        "out long": Differs("as above, for the second part of a cut one", 
+        "out long": Differs("as above, for the second part of a cut one",
                             [cut, rest % b", priority=13, version=1"], [cut, rest % b""]),
         "out bytes": Differs("bytes that are no UTF-8 pass through",
                              [b"{" + known % 1065910455000 + b"} bytes| \xef\xbf\xbd"],
