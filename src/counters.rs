@@ -4,8 +4,8 @@
 //! plain data. A [`Registry`] lists what exists. Any thread; the mutexes here are leaves and held for a copy.
 
 use crate::clock::now_ms;
-use crate::lock::lock;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use crate::lock::{lock, Apart};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// A number that only grows.
@@ -55,6 +55,8 @@ pub enum State {
 #[derive(Default, Debug)]
 pub struct Health {
     state: Mutex<State>,
+    /// Whether the state is a failure, to be seen without the lock.
+    failed: AtomicBool,
     started: AtomicU64,
     stopped: AtomicU64,
 }
@@ -69,15 +71,22 @@ impl Health {
             State::Stopped => self.stopped.store(now_ms(), Relaxed),
             _ => {}
         }
-        *lock(&self.state) = state;
+        let mut held = lock(&self.state);
+        self.failed.store(matches!(state, State::Failed(_)), Relaxed);
+        *held = state;
     }
     /// It works again after a failure; the start time stays.
     /// `true` when it had failed.
     pub fn set_started_again(&self) -> bool {
+        // Asked after every batch, and nearly always for nothing.
+        if !self.failed.load(Relaxed) {
+            return false;
+        }
         let mut state = lock(&self.state);
         let failed = matches!(*state, State::Failed(_));
         if failed {
             *state = State::Started;
+            self.failed.store(false, Relaxed);
         }
         failed
     }
@@ -267,15 +276,16 @@ impl Counted for SinkCounters {
     }
 }
 
-/// Flume's channel counters. Size and age come from the channel itself, through `measure`.
+/// Flume's channel counters. Size and age come from the channel itself, through `measure`. Those of the two ends are
+/// apart: different threads count there, for each transaction.
 #[derive(Default)]
 pub struct ChannelCounters {
     pub name: String,
     pub health: Health,
-    pub put_attempt: Counter,
-    pub put_success: Counter,
-    pub take_attempt: Counter,
-    pub take_success: Counter,
+    pub put_attempt: Apart<Counter>,
+    pub put_success: Apart<Counter>,
+    pub take_attempt: Apart<Counter>,
+    pub take_success: Apart<Counter>,
     /// Events that were in the channel when it was closed and could not be kept.
     pub lost_at_stop: Counter,
     /// When a log line last said that the channel is full, ms since the epoch.

@@ -211,7 +211,11 @@ fn store_front(channel: &Arc<dyn Channel>, mut events: Events, wake: &Arc<dyn Wa
 }
 
 /// Reserves room, or joins the line; after joining it tries once more, because room may have come free meanwhile.
-fn reserve(channel: &Arc<dyn Channel>, room: Room, waiter: Option<&Waiter>) -> Result<Put, PutError> {
+fn reserve<'a>(
+    channel: &'a Arc<dyn Channel>,
+    room: Room,
+    waiter: Option<&Waiter>,
+) -> Result<Put<'a>, PutError> {
     let first = Put::reserve(channel, room, waiter);
     match (&first, waiter) {
         (Err(PutError::Full), Some(w)) => {

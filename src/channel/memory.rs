@@ -5,7 +5,7 @@
 //! read buffers (Flume counts bodies only, in slots of 100). Events are numbered at append; rolled back ones
 //! wait apart, ordered by number, and are taken first.
 //!
-//! Any thread. One mutex guards everything but the limits, which have a lock of their own; takers wait on its condition variable; wake-up calls to sources are
+//! Any thread. One mutex guards everything but the limits; takers wait on its condition variable; wake-up calls to sources are
 //! made after it is released.
 
 use super::{
@@ -14,10 +14,10 @@ use super::{
 use crate::config::{Context, Declared, Default as Absent, Key, Kind, Spec, Type};
 use crate::counters::{ChannelCounters, Measure};
 use crate::event::Events;
-use crate::lock::lock;
+use crate::lock::{lock, Apart};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 const COUNT: Type = Type::Int(1, i32::MAX as i64);
@@ -99,12 +99,54 @@ fn limits(ctx: &Context, heap: usize) -> Limits {
     }
 }
 
+/// Limits that may change while the channel is in use. Each is valid by itself, so no lock holds them together.
+struct Live {
+    capacity: AtomicUsize,
+    transaction_capacity: AtomicUsize,
+    byte_capacity: AtomicUsize,
+    keep_alive_ms: AtomicU64,
+    durable: bool,
+}
+
+impl Live {
+    fn new(l: Limits) -> Live {
+        let live = Live {
+            capacity: AtomicUsize::new(0),
+            transaction_capacity: AtomicUsize::new(0),
+            byte_capacity: AtomicUsize::new(0),
+            keep_alive_ms: AtomicU64::new(0),
+            durable: l.durable,
+        };
+        live.set(l);
+        live
+    }
+
+    fn set(&self, l: Limits) {
+        self.capacity.store(l.capacity, Relaxed);
+        self.transaction_capacity.store(l.transaction_capacity, Relaxed);
+        self.byte_capacity.store(l.byte_capacity, Relaxed);
+        self.keep_alive_ms.store(u64::try_from(l.keep_alive.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn get(&self) -> Limits {
+        Limits {
+            capacity: self.capacity.load(Relaxed),
+            transaction_capacity: self.transaction_capacity.load(Relaxed),
+            byte_capacity: self.byte_capacity.load(Relaxed),
+            keep_alive: Duration::from_millis(self.keep_alive_ms.load(Relaxed)),
+            durable: self.durable,
+        }
+    }
+}
+
 pub struct MemoryChannel {
     name: String,
-    limits: RwLock<Limits>,
+    limits: Live,
     counters: Arc<ChannelCounters>,
-    state: Mutex<Inner>,
+    state: Apart<Mutex<Inner>>,
     filled: Condvar,
+    /// Whether there is something to take, to be seen without the lock.
+    is_filled: Apart<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -119,24 +161,45 @@ struct Inner {
     available: usize,
     next_number: u64,
     waiters: Waiters,
+    /// Takers that sleep: to wake nobody costs a system call too.
+    sleeping: usize,
+}
+
+/// How often a taker looks before it sleeps: some microseconds.
+const SPINS: u32 = 200;
+
+/// Whether it is of use to look: somebody else has to run meanwhile.
+fn spins() -> bool {
+    static MANY: OnceLock<bool> = OnceLock::new();
+    *MANY.get_or_init(|| std::thread::available_parallelism().is_ok_and(|n| n.get() > 1))
 }
 
 impl MemoryChannel {
     pub fn new(name: &str, limits: Limits, counters: Arc<ChannelCounters>) -> Arc<MemoryChannel> {
-        let (state, limits) = (Mutex::new(Inner::default()), RwLock::new(limits));
-        let c = MemoryChannel { name: name.to_owned(), limits, counters, state, filled: Condvar::new() };
-        let c = Arc::new(c);
+        let (name, limits, filled) = (name.to_owned(), Live::new(limits), Condvar::new());
+        let (state, is_filled) = (Apart::default(), Apart::default());
+        let c = Arc::new(MemoryChannel { name, limits, counters, state, filled, is_filled });
         let weak = Arc::downgrade(&c);
         c.counters.set_measure(move || weak.upgrade().map(|c| c.measure()).unwrap_or_default());
         c
     }
 
-    fn limits_now(&self) -> Limits {
-        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
+    /// Looks out for events for a moment before the taker goes to sleep: what a source hands over in small batches
+    /// comes about as fast as a sink takes it, and each sleep would cost both of them two system calls.
+    fn watch(&self, stop: &AtomicBool) {
+        if !spins() {
+            return;
+        }
+        for _ in 0..SPINS {
+            if self.is_filled.load(Relaxed) || stop.load(Relaxed) {
+                return;
+            }
+            std::hint::spin_loop();
+        }
     }
 
     fn measure(&self) -> Measure {
-        let limits = self.limits_now();
+        let limits = self.limits.get();
         let s = lock(&self.state);
         let oldest = s.returned.values().next().or(s.queue.front()).map(|r| r.since);
         Measure {
@@ -206,11 +269,11 @@ impl Channel for MemoryChannel {
     }
 
     fn limits(&self) -> Limits {
-        self.limits_now()
+        self.limits.get()
     }
 
     fn adapt(&self, settings: &Context, heap: usize) -> bool {
-        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits(settings, heap);
+        self.limits.set(limits(settings, heap));
         // There may be room now.
         self.give_back(Room::default());
         true
@@ -246,7 +309,7 @@ impl Channel for MemoryChannel {
     }
 
     fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError> {
-        let limits = self.limits_now();
+        let limits = self.limits.get();
         if room.events > limits.transaction_capacity {
             let what = format!(
                 "a batch of {} events is above transactionCapacity {} of channel {}",
@@ -294,7 +357,7 @@ impl Channel for MemoryChannel {
         let events = events.compact();
         let n = events.len();
         let since = Instant::now();
-        {
+        let sleeping = {
             let mut s = lock(&self.state);
             if !s.open {
                 drop(s);
@@ -307,8 +370,12 @@ impl Channel for MemoryChannel {
             if n > 0 {
                 s.queue.push_back(Run { first, events, bytes: room.bytes, since });
             }
+            s.sleeping > 0
+        };
+        self.is_filled.store(true, Relaxed);
+        if sleeping {
+            self.filled.notify_one();
         }
-        self.filled.notify_one();
         self.counters.put_success.add(n);
         Ok(Ticket::done())
     }
@@ -329,19 +396,24 @@ impl Channel for MemoryChannel {
     }
 
     fn take(&self, max: usize, until: Instant, stop: &AtomicBool) -> Result<Vec<Run>, TakeError> {
+        self.watch(stop);
         let mut s = lock(&self.state);
         while s.available == 0 {
             let now = Instant::now();
             if stop.load(Relaxed) || now >= until {
                 return Ok(Vec::new());
             }
+            s.sleeping += 1;
             let waited = self.filled.wait_timeout(s, until - now);
             s = waited.unwrap_or_else(PoisonError::into_inner).0;
+            s.sleeping -= 1;
         }
         let runs = s.cut(max);
         let more = s.available > 0;
+        let others = s.sleeping > 0;
+        self.is_filled.store(more, Relaxed);
         drop(s);
-        if more {
+        if more && others {
             self.filled.notify_one();
         }
         Ok(runs)
@@ -363,6 +435,7 @@ impl Channel for MemoryChannel {
             s.returned.insert(r.first, r);
         }
         drop(s);
+        self.is_filled.store(true, Relaxed);
         self.filled.notify_one();
     }
 

@@ -139,15 +139,19 @@ pub trait Channel: Send + Sync {
 }
 
 /// Room set aside in a channel. Dropped, it is given back.
-pub struct Put {
-    channel: Arc<dyn Channel>,
+pub struct Put<'a> {
+    channel: &'a dyn Channel,
     room: Option<Room>,
 }
 
-impl Put {
-    pub fn reserve(channel: &Arc<dyn Channel>, room: Room, waiter: Option<&Waiter>) -> Result<Put, PutError> {
+impl<'a> Put<'a> {
+    pub fn reserve(
+        channel: &'a Arc<dyn Channel>,
+        room: Room,
+        waiter: Option<&Waiter>,
+    ) -> Result<Put<'a>, PutError> {
         channel.reserve(room, waiter)?;
-        Ok(Put { channel: channel.clone(), room: Some(room) })
+        Ok(Put { channel: channel.as_ref(), room: Some(room) })
     }
 
     /// Stores the events the room was reserved for.
@@ -157,7 +161,7 @@ impl Put {
     }
 }
 
-impl Drop for Put {
+impl Drop for Put<'_> {
     fn drop(&mut self) {
         if let Some(room) = self.room.take() {
             self.channel.release(room);

@@ -143,12 +143,13 @@ impl SourceRunner {
     /// Returns how many events are not stored.
     fn place(&self, mut delivery: Delivery, wake: &Arc<dyn Wake>) -> usize {
         let (counters, name) = (&self.deliver.counters, &self.deliver.counters.name);
-        let mut place = Place::new(Instant::now(), wake);
+        let mut place: Option<Place> = None;
         loop {
-            // With a waiter from the start: who is woken stands first in line already.
-            let why = match delivery.attempt(&self.deliver, Some(place.waiter()), wake) {
+            let why = match delivery.attempt(&self.deliver, place.as_ref().map(Place::waiter), wake) {
                 Attempt::Stored => {
-                    place.stored(name, Instant::now());
+                    if let Some(mut place) = place.take() {
+                        place.stored(name, Instant::now());
+                    }
                     match self.await_tickets(&delivery) {
                         TicketState::Done => {
                             counters.event_accepted.add(delivery.events());
@@ -159,9 +160,14 @@ impl SourceRunner {
                     }
                 }
                 Attempt::Full(channel) => {
+                    let Some(place) = &mut place else {
+                        // Once more, standing in line: room may have come free meanwhile.
+                        place = Some(Place::new(Instant::now(), wake));
+                        continue;
+                    };
                     place.stand_at(channel);
                     counters.parked.add(1);
-                    self.await_room(&mut place);
+                    self.await_room(place);
                     counters.parked.add(-1);
                     if !self.stop.is_halted() {
                         continue;
