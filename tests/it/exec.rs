@@ -236,3 +236,15 @@ fn netcatudp_takes_whole_datagrams_with_their_sender() {
     let head = format!("{{from=/{}}} ", socket.local_addr().unwrap());
     assert_eq!(agent.lines("out"), [format!("{head}{long}"), head.clone(), format!("{head}last")]);
 }
+
+#[test]
+fn a_command_with_a_password_in_it_is_not_logged() {
+    let mut agent = Conf::new()
+        .source_anywhere("r1", "exec", "c1", &["command = echo ${env:HOME}/hush", "restartThrottle = 100"])
+        .channel("c1", &[])
+        .sink("k1", "null", "c1", &[])
+        .start();
+    agent.wait_log("source r1: runs '(hidden)' as process");
+    let log = agent.stop();
+    assert!(!log.contains("hush"), "{log}");
+}

@@ -122,6 +122,8 @@ fn build(ctx: &Context) -> Source {
     };
     let exec = Exec {
         command,
+        shown: ctx.shown("command", text).to_owned(),
+        is_hidden: ctx.is_hidden("command") || ctx.is_hidden("shell"),
         restart: ctx.flag("restart"),
         throttle: ctx.duration("restartThrottle").unwrap_or(FAR).clamp(LEAST_THROTTLE, FAR),
         log_stderr: ctx.flag("logStdErr"),
@@ -146,6 +148,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 struct Exec {
     command: Vec<String>,
+    /// The command as the log may show it: a password may have come into it.
+    shown: String,
+    is_hidden: bool,
     restart: bool,
     throttle: Duration,
     log_stderr: bool,
@@ -242,11 +247,7 @@ impl Exec {
             }
             let error = match Process::start(&self.command, name, self.log_stderr) {
                 Ok(process) => {
-                    log::info!(
-                        "source {name}: runs {:?} as process {}",
-                        self.command.join(" "),
-                        process.id()
-                    );
+                    log::info!("source {name}: runs '{}' as process {}", self.shown, process.id());
                     if self.runs > 0 {
                         parts.counters.restarts.one();
                     }
@@ -257,7 +258,8 @@ impl Exec {
                 }
                 Err(e) => e,
             };
-            let why = format!("cannot run {}: {error}", self.command[0]);
+            let program = if self.is_hidden { &self.shown } else { &self.command[0] };
+            let why = format!("cannot run {program}: {error}");
             if is_passing(&error) {
                 self.state = State::Due(at, works);
                 return Err(SourceError(why));
