@@ -22,7 +22,8 @@ pub trait Sink: Send {
     fn batch_size(&self) -> usize;
 
     /// Delivers all events of the batch, or fails. Whatever a failed call already handed on will be handed on
-    /// again, so an implementation takes back what it can.
+    /// again, so an implementation takes back what it can. It says where the [`Fault`] lies if it knows: what is said
+    /// to be the destination's never makes a dead letter.
     fn deliver(&mut self, batch: &Take) -> Result<(), SinkError>;
 
     /// Does what is due by now (rolls, idle closes) and returns when it wants to be called next.
@@ -37,11 +38,39 @@ pub trait Sink: Send {
 
 /// Why a sink could not start, deliver or stop. The batch stays in the channel.
 #[derive(Debug)]
-pub struct SinkError(pub String);
+pub struct SinkError {
+    pub why: String,
+    pub fault: Fault,
+}
+
+/// Where a failed delivery's fault lies: what a sink's limit of attempts goes by, see `runner`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The destination cannot be reached, or is not in order: the same events will do when it is. Never counted.
+    Destination,
+    /// Some event of the batch is not one that this destination takes.
+    Events,
+    /// The sink cannot tell.
+    Unknown,
+}
+
+impl SinkError {
+    pub fn destination(why: impl Into<String>) -> SinkError {
+        SinkError { why: why.into(), fault: Fault::Destination }
+    }
+
+    pub fn events(why: impl Into<String>) -> SinkError {
+        SinkError { why: why.into(), fault: Fault::Events }
+    }
+
+    pub fn unknown(why: impl Into<String>) -> SinkError {
+        SinkError { why: why.into(), fault: Fault::Unknown }
+    }
+}
 
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 

@@ -227,6 +227,8 @@ pub struct SinkCounters {
     pub drain_success: Counter,
     pub event_write_fail: Counter,
     pub channel_read_fail: Counter,
+    /// Events written to the dead-letter file instead of delivered.
+    pub dead_letters: Counter,
     /// When the last batch was delivered, ms since the epoch; 0: never.
     last_success: AtomicU64,
     last_error: Mutex<(u64, String)>,
@@ -268,6 +270,7 @@ impl Counted for SinkCounters {
             c("EventDrainSuccessCount", &self.drain_success),
             c("EventWriteFail", &self.event_write_fail),
             c("ChannelReadFail", &self.channel_read_fail),
+            c("DeadLetterCount", &self.dead_letters),
             ("LastSuccessTime", Value::Gauge(self.last_success() as i64)),
             ("LastErrorTime", Value::Gauge(error_at as i64)),
             ("LastError", Value::Text(error)),

@@ -8,7 +8,7 @@ use crate::config::PlannedSink;
 use crate::counters::SinkCounters;
 use crate::lifecycle::Stop;
 use crate::registry;
-use crate::runner::SinkRunner;
+use crate::runner::{Budget, SinkRunner};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,7 @@ impl RunningSink {
         let (context, parts) = (self.planned.planned.context.clone(), self.counters.clone());
         let runner = SinkRunner {
             name: self.name().to_owned(),
+            budget: Budget::new(&context),
             make: Box::new(move || (spec.build)(&context, SinkParts { counters: parts.clone() })),
             channel: self.channel.clone(),
             counters: self.counters.clone(),

@@ -97,6 +97,19 @@ pub struct Run {
     pub since: Instant,
 }
 
+impl Run {
+    /// Cuts off the first `n` events and returns them, with their share of the bytes.
+    pub fn split_to(&mut self, n: usize) -> Run {
+        let len = self.events.len().max(1);
+        // In 64 bits: the product may not fit a 32-bit usize.
+        let bytes = (self.bytes as u64 * n.min(len) as u64 / len as u64) as usize;
+        let front = Run { first: self.first, events: self.events.split_to(n), bytes, since: self.since };
+        self.first += front.events.len() as u64;
+        self.bytes -= bytes;
+        front
+    }
+}
+
 /// What every channel does. Used through [`Put`] and [`Take`], not directly.
 pub trait Channel: Send + Sync {
     fn name(&self) -> &str;
@@ -128,9 +141,9 @@ pub trait Channel: Send + Sync {
     /// Hides up to `max` of the lowest-numbered events and returns them; waits until `until` for the first,
     /// but no longer once `stop` is set. Who sets it calls [`interrupt_takers`](Channel::interrupt_takers).
     fn take(&self, max: usize, until: Instant, stop: &AtomicBool) -> Result<Vec<Run>, TakeError>;
-    /// Ends a take: the events are gone for good.
+    /// Ends a take, or that part of one: the events are gone for good.
     fn commit_take(&self, runs: &[Run]) -> Result<(), TakeError>;
-    /// Ends a take: the events can be taken again.
+    /// Ends a take, or that part of one: the events can be taken again.
     fn rollback_take(&self, runs: Vec<Run>);
     /// Makes every waiting take look at its stop flag.
     fn interrupt_takers(&self);
@@ -196,6 +209,25 @@ impl Take {
 
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// The number of the first event, which no other event of the channel ever has.
+    pub fn first(&self) -> Option<u64> {
+        self.runs.first().map(|r| r.first)
+    }
+
+    /// Makes two takes of this one, which end each on its own: the first `n` events, and the others.
+    pub fn split_at(mut self, n: usize) -> [Take; 2] {
+        let (mut front, mut left) = (Vec::new(), n);
+        while left > 0 && !self.runs.is_empty() {
+            let run = match self.runs[0].events.len() > left {
+                true => self.runs[0].split_to(left),
+                false => self.runs.remove(0),
+            };
+            left -= run.events.len();
+            front.push(run);
+        }
+        [Take { channel: self.channel.clone(), runs: front }, self]
     }
 
     pub fn events(&self) -> impl Iterator<Item = EventRef<'_>> {

@@ -80,7 +80,7 @@ impl Context {
             }
         }
         if problems.errors() == before {
-            for (key, what) in declared.check.map(|f| f(&c)).unwrap_or_default() {
+            for (key, what) in declared.checks().flat_map(|check| check(&c)) {
                 problems.error(c.place(key), c.full(key), c.without_hidden(key, what));
             }
         }

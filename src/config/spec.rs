@@ -3,6 +3,8 @@
 //! The declaration parses and validates a component's properties, prints `flumed components`, feeds the man
 //! page and suggests the nearest key for an unknown one. Plain static data; no locks.
 
+use super::sink_keys;
+
 /// What a component is, and under which list of an agent it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -33,6 +35,22 @@ impl Kind {
             Kind::ConfigFilter => "configFilter",
             Kind::ExtractorSerializer => "extractorSerializer",
             Kind::Agent => "agent",
+        }
+    }
+
+    /// The keys that every component of this kind has beside its own.
+    fn shared_keys(self) -> &'static [Key] {
+        match self {
+            Kind::Sink => sink_keys::KEYS,
+            _ => &[],
+        }
+    }
+
+    /// The check that goes with [`shared_keys`](Kind::shared_keys).
+    fn shared_check(self) -> Option<Check> {
+        match self {
+            Kind::Sink => Some(sink_keys::check),
+            _ => None,
         }
     }
 }
@@ -135,7 +153,7 @@ pub struct Declared {
     /// Flume's class name, accepted in its place.
     pub class: &'static str,
     pub help: &'static str,
-    /// Groups of keys; groups are shared between components.
+    /// Groups of keys; groups are shared between components. Those of its kind are added to them.
     pub keys: &'static [&'static [Key]],
     /// The key that bounds how many events one transaction of this component holds, where there is one:
     /// checked against the transactionCapacity of its channels.
@@ -151,7 +169,12 @@ pub type Check = fn(&super::Context) -> Vec<(&'static str, String)>;
 
 impl Declared {
     pub fn all_keys(&self) -> impl Iterator<Item = &'static Key> {
-        self.keys.iter().flat_map(|g| g.iter())
+        self.keys.iter().copied().chain([self.kind.shared_keys()]).flatten()
+    }
+
+    /// The component's own check and that of its kind, where they have one.
+    pub fn checks(&self) -> impl Iterator<Item = Check> {
+        self.check.into_iter().chain(self.kind.shared_check())
     }
 
     pub fn is_named(&self, type_name: &str) -> bool {

@@ -2,9 +2,11 @@
 //!
 //! A worker calls its component, owns the transaction around each call, backs off after failures and begins anew
 //! after a panic. It ends when its [`Stop`](crate::lifecycle::Stop) says so.
+//!
+//! A sink may have a budget of attempts, `maxDeliveryAttempts`, and a dead-letter file; see `sink::sift`.
 
 mod sink;
 mod source;
 
-pub use sink::SinkRunner;
+pub use sink::{Budget, SinkRunner};
 pub use source::SourceRunner;

@@ -1,18 +1,26 @@
 //! The thread of a sink, `sink:<name>`: take, deliver, commit; back off after failures; begin anew after a panic.
 //!
 //! A sink on an empty channel waits for the next commit, not for a poll interval, and a batch does not wait for more
-//! events than there are. A failed batch is rolled back whole and tried again with growing pauses.
+//! events than there are. A failed batch is rolled back whole and tried again with growing pauses: for ever, or as
+//! often as its [`Budget`] allows; then it is split (`sift`) to find the events that do not pass.
 
 use crate::channel::{Channel, Take};
 use crate::clock::Backoff;
 use crate::component::{Sink, SinkError};
 use crate::counters::{SinkCounters, State};
 use crate::lifecycle::Stop;
+use sift::Sift;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+mod budget;
+mod letters;
+mod sift;
+
+pub use budget::Budget;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -26,6 +34,15 @@ pub struct SinkRunner {
     pub channel: Arc<dyn Channel>,
     pub counters: Arc<SinkCounters>,
     pub stop: Arc<Stop>,
+    /// `None`: a batch is tried again for ever.
+    pub budget: Option<Budget>,
+}
+
+/// The sink that works at present. A panic puts another in its place.
+struct AtWork {
+    sink: Box<dyn Sink>,
+    /// Not when the one that took over could not start.
+    is_up: bool,
 }
 
 impl SinkRunner {
@@ -33,50 +50,64 @@ impl SinkRunner {
         std::thread::Builder::new().name(format!("sink:{}", self.name)).spawn(move || self.run())
     }
 
-    fn run(&self) {
+    fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        // Outlives the sinks: a panic counts as a failed delivery.
+        let mut budget = self.budget.take();
+        if let Some(Err(e)) = budget.as_ref().map(Budget::probe) {
+            log::error!("sink {}: {e}; events that cannot be delivered will stay", self.name);
+        }
         loop {
-            match catch_unwind(AssertUnwindSafe(|| self.live(&mut backoff))) {
-                Ok(()) => break,
-                Err(_) => {
-                    self.fail("panicked; a new one takes its place", &mut backoff);
-                    if self.stop.is_halted() {
-                        break;
-                    }
-                }
+            match catch_unwind(AssertUnwindSafe(|| self.live(&mut backoff, &mut budget))) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(_) => self.fail("panicked; a new one takes its place", &mut backoff),
             }
+            if self.stop.is_halted() {
+                break;
+            }
+        }
+        if let Some(b) = &mut budget {
+            b.tell(&self.name);
         }
         self.counters.health.set(State::Stopped);
     }
 
-    /// One sink's life, from start to stop.
-    fn live(&self, backoff: &mut Backoff) {
+    /// One sink's life, from start to stop. `false`: it ended before its time, another has to begin.
+    fn live(&self, backoff: &mut Backoff, budget: &mut Option<Budget>) -> bool {
         let mut sink = (self.make)();
         while let Err(e) = sink.start() {
             self.fail(&format!("cannot start: {e}"), backoff);
             // A drain waits for the sink to come up, a halt does not.
             if self.stop.is_halted() || (self.stop.is_draining() && self.channel.backlog() == 0) {
-                return;
+                return true;
             }
         }
         backoff.reset();
         self.counters.health.set(State::Started);
         log::info!("sink {} started", self.name);
-        self.serve(sink.as_mut(), backoff);
-        if let Err(e) = sink.stop() {
-            self.counters.failed(&e.0);
+        let mut at_work = AtWork { sink, is_up: true };
+        self.serve(&mut at_work, backoff, budget);
+        if !at_work.is_up {
+            return false;
+        }
+        if let Err(e) = at_work.sink.stop() {
+            self.counters.failed(&e.why);
             log::error!("sink {}: stop: {e}", self.name);
         }
+        true
     }
 
-    fn serve(&self, sink: &mut dyn Sink, backoff: &mut Backoff) {
+    /// Whether nothing more is to be delivered.
+    fn is_over(&self) -> bool {
+        // What is in a durable channel will be there when the agent starts again.
+        self.stop.is_halted() || (self.stop.is_draining() && self.channel.limits().durable)
+    }
+
+    fn serve(&self, at_work: &mut AtWork, backoff: &mut Backoff, budget: &mut Option<Budget>) {
         let mut tick_failed = false;
-        while !self.stop.is_halted() {
-            if self.stop.is_draining() && self.channel.limits().durable {
-                // What is in it will be there when the agent starts again.
-                return;
-            }
-            let due = match sink.tick(Instant::now()) {
+        while at_work.is_up && !self.is_over() {
+            let due = match at_work.sink.tick(Instant::now()) {
                 Ok(due) => {
                     if std::mem::take(&mut tick_failed) && self.counters.health.set_started_again() {
                         log::info!("sink {} works again", self.name);
@@ -85,20 +116,21 @@ impl SinkRunner {
                 }
                 Err(e) => {
                     tick_failed = true;
-                    self.note_failure(&e.0);
+                    self.note_failure(&e.why);
                     log::error!("sink {}: {e}", self.name);
                     Some(Instant::now() + backoff.next_pause())
                 }
             };
             let until = due.unwrap_or_else(|| Instant::now() + IDLE);
-            let take = match Take::begin(&self.channel, sink.batch_size(), until, self.stop.draining()) {
-                Ok(take) => take,
-                Err(e) => {
-                    self.counters.channel_read_fail.one();
-                    self.fail(&format!("cannot take from channel {}: {e}", self.channel.name()), backoff);
-                    continue;
-                }
-            };
+            let take =
+                match Take::begin(&self.channel, at_work.sink.batch_size(), until, self.stop.draining()) {
+                    Ok(take) => take,
+                    Err(e) => {
+                        self.counters.channel_read_fail.one();
+                        self.fail(&format!("cannot take from channel {}: {e}", self.channel.name()), backoff);
+                        continue;
+                    }
+                };
             if take.is_empty() {
                 self.counters.batch_empty.one();
                 if self.stop.is_draining() {
@@ -110,30 +142,64 @@ impl SinkRunner {
                 }
                 continue;
             }
-            match self.pass_on(sink, take) {
+            match self.pass_on(at_work, budget, take) {
                 Ok(()) => {
                     backoff.reset();
                     if self.counters.health.set_started_again() {
                         log::info!("sink {} delivers again", self.name);
                     }
                 }
-                Err(e) => {
-                    self.counters.event_write_fail.one();
-                    self.fail(&format!("cannot deliver: {e}"), backoff);
-                }
+                Err(e) => self.fail(&format!("cannot deliver: {e}"), backoff),
             }
         }
     }
 
-    fn pass_on(&self, sink: &mut dyn Sink, take: Take) -> Result<(), SinkError> {
+    fn pass_on(
+        &self,
+        at_work: &mut AtWork,
+        budget: &mut Option<Budget>,
+        take: Take,
+    ) -> Result<(), SinkError> {
+        let result = self.deliver(at_work, &take);
+        let Some(budget) = budget else { return result.and_then(|()| self.commit(at_work, take)) };
+        match result {
+            Ok(()) => {
+                budget.delivered(&take);
+                self.commit(at_work, take)
+            }
+            Err(e) if !budget.counts_out(&take, &e) => Err(e),
+            Err(e) => Sift::new(self, at_work, budget).run(take, e),
+        }
+    }
+
+    /// One delivery. A sink that panics in it has failed, and is replaced.
+    fn deliver(&self, at_work: &mut AtWork, take: &Take) -> Result<(), SinkError> {
+        self.counters.drain_attempt.add(take.len());
+        let result = catch_unwind(AssertUnwindSafe(|| at_work.sink.deliver(take))).unwrap_or_else(|_| {
+            at_work.sink = (self.make)();
+            let started = at_work.sink.start();
+            at_work.is_up = started.is_ok();
+            Err(match started {
+                Ok(()) => SinkError::unknown("panicked; a new one takes its place"),
+                Err(e) => SinkError::destination(format!("panicked; the new one cannot start: {e}")),
+            })
+        });
+        if result.is_err() {
+            self.counters.event_write_fail.one();
+        }
+        result
+    }
+
+    /// Ends the take of what was delivered.
+    fn commit(&self, at_work: &AtWork, take: Take) -> Result<(), SinkError> {
         let n = take.len();
-        self.counters.drain_attempt.add(n);
-        sink.deliver(&take)?;
-        take.commit()
-            .map_err(|e| SinkError(format!("delivered but not committed, will be repeated: {e}")))?;
+        take.commit().map_err(|e| {
+            self.counters.event_write_fail.one();
+            SinkError::destination(format!("delivered but not committed, will be repeated: {e}"))
+        })?;
         self.counters.drain_success.add(n);
         self.counters.succeeded();
-        if n >= sink.batch_size() {
+        if n >= at_work.sink.batch_size() {
             self.counters.batch_complete.one();
         } else {
             self.counters.batch_underflow.one();

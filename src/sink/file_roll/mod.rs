@@ -167,7 +167,7 @@ impl FileRoll {
         let written = file.append(self.disk.as_mut(), &mut self.buffer, |out| serializer.begin(out));
         if let Err(e) = written {
             let why = failure("begin", file.path(), &e);
-            self.abandon(file, &why.0);
+            self.abandon(file, &why.why);
             return Err(why);
         }
         file.commit();
@@ -184,7 +184,8 @@ impl FileRoll {
                 Ok(file) => return Ok(file),
             }
         }
-        Err(SinkError(format!("{}: the next {NAMES_TRIED} file names exist", self.directory.display())))
+        let directory = self.directory.display();
+        Err(SinkError::destination(format!("{directory}: the next {NAMES_TRIED} file names exist")))
     }
 
     fn deliver_at(&mut self, batch: &Take, now: Instant) -> Result<(), SinkError> {
@@ -263,8 +264,9 @@ impl FileRoll {
     }
 }
 
+/// No event is one that a file does not take: every failure is the directory's or the disk's.
 fn failure(verb: &str, path: &Path, e: &io::Error) -> SinkError {
-    SinkError(format!("cannot {verb} {}: {e}", path.display()))
+    SinkError::destination(format!("cannot {verb} {}: {e}", path.display()))
 }
 
 /// After a panic a new sink takes this one's place and delivers the batch again: what is there of it goes.
@@ -285,7 +287,7 @@ impl Sink for FileRoll {
             Ok(_) => "is not a directory".to_owned(),
             Err(e) => e.to_string(),
         };
-        Err(SinkError(format!("sink.directory {}: {why}", self.directory.display())))
+        Err(SinkError::destination(format!("sink.directory {}: {why}", self.directory.display())))
     }
 
     fn batch_size(&self) -> usize {

@@ -213,7 +213,7 @@ fn the_directory_must_be_there() {
     let dir = TempDir::new();
     let start = |path: &str| {
         let parts = SinkParts { counters: SinkCounters::new("k1") };
-        build(&context(&SPEC, &[("sink.directory", path)]), parts).start().unwrap_err().0
+        build(&context(&SPEC, &[("sink.directory", path)]), parts).start().unwrap_err().why
     };
     let missing = format!("{}/missing", dir.text());
     assert!(
@@ -334,7 +334,7 @@ fn a_failed_write_is_cut_off_and_the_retry_goes_to_the_same_file() {
     r.send(&["a"]).unwrap();
     r.disk.plan().room = Some(3);
     let why = r.send(&["bb", "cc"]).unwrap_err();
-    assert!(why.0.starts_with(&format!("cannot write {}/f-1: ", r.dir.text())), "{why}");
+    assert!(why.why.starts_with(&format!("cannot write {}/f-1: ", r.dir.text())), "{why}");
     assert_eq!(r.files(), pairs(&[("f-1", "a\n")]));
     assert_eq!(r.channel.backlog(), 2);
     r.disk.plan().room = None;

@@ -1,0 +1,188 @@
+//! Finds the events of a batch that do not pass, and puts them aside, so that the others go on.
+//!
+//! A sink that does not know why a delivery failed leaves one question: is it an event, or the destination? A
+//! destination that is down must not empty the channel into the dead-letter file. So, when a batch has failed
+//! `maxDeliveryAttempts` times:
+//!
+//! - It is taken apart: halves are delivered in order, a failed half in halves again, down to single events.
+//! - An event that fails alone is a suspect. It is held while those behind it are tried, as far as needed in the
+//!   channel behind the batch.
+//! - When one of those is delivered, the destination works. The suspects are tried again, each until it has failed
+//!   `maxDeliveryAttempts` times alone (twice at least); what still fails goes to the file. So it has failed before
+//!   and after another event was delivered.
+//! - When none is delivered, or [`LONGEST_RUN`] deliveries in a row fail, nobody can tell: all return to the channel,
+//!   the log says so, and the batch is counted from zero again.
+//! - The one event that has nothing behind it in the channel goes to the file all the same, after
+//!   `maxDeliveryAttempts` failures of it alone; but after such a guess there is no other until something is delivered.
+//!   So a destination that is down costs one event at most.
+//! - Where the sink says that it is an event ([`Fault::Events`]), an event that fails alone goes to the file at once.
+//!   Where it says that it is the destination, all is left as it is.
+//!
+//! All other events are delivered in order, unless the destination begins to work just while they are held.
+//! Called by the sink's thread; no locks.
+
+use super::budget::Budget;
+use super::letters;
+use super::{AtWork, SinkRunner};
+use crate::channel::Take;
+use crate::component::{Fault, SinkError};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Failed deliveries, none between them that succeeded, after which it is rather the destination.
+const LONGEST_RUN: usize = 64;
+
+/// An event that failed alone.
+struct Suspect {
+    take: Take,
+    why: SinkError,
+    /// How often it did.
+    failures: usize,
+}
+
+pub(super) struct Sift<'a> {
+    runner: &'a SinkRunner,
+    at_work: &'a mut AtWork,
+    budget: &'a mut Budget,
+    /// Those behind which nothing has been delivered yet, in order.
+    suspects: Vec<Suspect>,
+    failed_in_a_row: usize,
+}
+
+impl<'a> Sift<'a> {
+    pub fn new(runner: &'a SinkRunner, at_work: &'a mut AtWork, budget: &'a mut Budget) -> Sift<'a> {
+        Sift { runner, at_work, budget, suspects: Vec::new(), failed_in_a_row: 0 }
+    }
+
+    /// Passes on a batch that has failed too often. What is not settled when this fails is in the channel again.
+    pub fn run(mut self, batch: Take, why: SinkError) -> Result<(), SinkError> {
+        let (first, is_alone) = (batch.first(), batch.len() == 1);
+        let mut pieces = VecDeque::new();
+        if is_alone {
+            self.suspect(Suspect { take: batch, why, failures: self.budget.attempts })?;
+        } else {
+            let middle = batch.len() / 2;
+            pieces.extend(batch.split_at(middle));
+        }
+        // How many events behind the batch were looked at, once they were.
+        let mut behind = None;
+        while self.failed_in_a_row < LONGEST_RUN && (behind.is_none() || !self.suspects.is_empty()) {
+            let Some(piece) = pieces.pop_front() else {
+                if self.suspects.is_empty() || behind.is_some() {
+                    break;
+                }
+                let more = self.more()?;
+                behind = Some(more.len());
+                pieces.extend((!more.is_empty()).then_some(more));
+                continue;
+            };
+            match self.attempt(&piece)? {
+                None => {
+                    self.delivered(piece)?;
+                    self.judge()?;
+                    self.failed_in_a_row = 0;
+                }
+                Some(_) if piece.len() > 1 => {
+                    let middle = piece.len() / 2;
+                    let [front, back] = piece.split_at(middle);
+                    pieces.push_front(back);
+                    pieces.push_front(front);
+                }
+                Some(why) => self.suspect(Suspect { take: piece, why, failures: 1 })?,
+            }
+        }
+        if is_alone && behind == Some(0) && self.budget.may_guess {
+            let guessed = std::mem::take(&mut self.suspects);
+            self.put_aside(guessed)?;
+            self.budget.may_guess = false;
+        }
+        self.budget.forget(first);
+        let n = self.suspects.len();
+        self.suspects.into_iter().next().map_or(Ok(()), |s| {
+            let what = "none behind was delivered: perhaps it is the destination, no dead letters";
+            Err(SinkError {
+                why: format!("{}; {n} events fail alone, and {what}", s.why),
+                fault: s.why.fault,
+            })
+        })
+    }
+
+    /// The events behind the batch.
+    fn more(&self) -> Result<Take, SinkError> {
+        let (channel, stop) = (&self.runner.channel, self.runner.stop.draining());
+        Take::begin(channel, self.at_work.sink.batch_size(), Instant::now(), stop).map_err(|e| {
+            self.runner.counters.channel_read_fail.one();
+            SinkError::destination(format!("cannot take from channel {}: {e}", channel.name()))
+        })
+    }
+
+    /// Tries to deliver. `Some`: why that failed; an error ends it all.
+    fn attempt(&mut self, piece: &Take) -> Result<Option<SinkError>, SinkError> {
+        if self.runner.is_over() {
+            return Err(SinkError::destination("stopped while a failed batch was taken apart"));
+        }
+        match self.runner.deliver(self.at_work, piece) {
+            Ok(()) => Ok(None),
+            Err(e) if e.fault == Fault::Destination => Err(e),
+            Err(e) => {
+                log::debug!("sink {}: {} events of a failed batch: {e}", self.runner.name, piece.len());
+                self.failed_in_a_row += usize::from(e.fault == Fault::Unknown);
+                Ok(Some(e))
+            }
+        }
+    }
+
+    fn delivered(&mut self, piece: Take) -> Result<(), SinkError> {
+        self.budget.delivered(&piece);
+        self.runner.commit(self.at_work, piece)
+    }
+
+    fn suspect(&mut self, suspect: Suspect) -> Result<(), SinkError> {
+        if suspect.why.fault == Fault::Events {
+            return self.put_aside(vec![suspect]);
+        }
+        self.suspects.push(suspect);
+        Ok(())
+    }
+
+    /// The destination works: whoever fails now is to blame.
+    fn judge(&mut self) -> Result<(), SinkError> {
+        let mut guilty = Vec::new();
+        for mut s in std::mem::take(&mut self.suspects) {
+            loop {
+                let Some(why) = self.attempt(&s.take)? else {
+                    self.delivered(s.take)?;
+                    break;
+                };
+                s.why = why;
+                s.failures += 1;
+                if s.failures >= self.budget.attempts {
+                    guilty.push(s);
+                    break;
+                }
+            }
+        }
+        self.put_aside(guilty)
+    }
+
+    /// Writes dead letters; then, not before, their takes end.
+    fn put_aside(&mut self, guilty: Vec<Suspect>) -> Result<(), SinkError> {
+        let (sink, channel) = (&self.runner.name, self.runner.channel.name());
+        let Some(why) = guilty.first().map(|s| s.why.why.clone()) else { return Ok(()) };
+        let mut records = Vec::new();
+        for s in &guilty {
+            s.take.events().for_each(|e| letters::record(&mut records, sink, channel, &s.why.why, e));
+        }
+        self.budget.letters.append(&records).map_err(|e| {
+            SinkError::destination(format!("{why}; this goes to no other place until it can be written: {e}"))
+        })?;
+        self.budget.letters.note(sink, guilty.len(), &why);
+        for s in guilty {
+            s.take.commit().map_err(|e| {
+                SinkError::destination(format!("in the dead-letter file but not committed, comes again: {e}"))
+            })?;
+            self.runner.counters.dead_letters.one();
+        }
+        Ok(())
+    }
+}
