@@ -39,3 +39,36 @@ pub fn check(ctx: &Context) -> Vec<(&'static str, String)> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{context, Known};
+    use crate::config::{Catalog, Kind};
+
+    #[test]
+    fn every_sink_has_them_and_one_needs_the_other() {
+        let judged = |kind, name: &str, keys: &[(&str, &str)]| {
+            context(Known.find(kind, name).unwrap(), &Known, keys).map(|_| ()).unwrap_err()
+        };
+        for sink in ["logger", "null", "file_roll"] {
+            let declared = Known.find(Kind::Sink, sink).unwrap();
+            for good in [&[][..], &[("maxDeliveryAttempts", "3"), ("deadLetterFile", "dead")]] {
+                let ctx = context(declared, &Known, good).unwrap();
+                assert_eq!(ctx.text("deadLetterFile").is_some(), ctx.size("maxDeliveryAttempts") == 3);
+            }
+            let wrong = |keys: &[(&str, &str)]| judged(Kind::Sink, sink, keys).join("\n");
+            assert_eq!(
+                wrong(&[("maxDeliveryAttempts", "3")]),
+                "test:1: a1.x.x1.maxDeliveryAttempts: needs deadLetterFile, the file for the events that cannot be \
+                 delivered"
+            );
+            let never = wrong(&[("deadLetterFile", "dead"), ("maxDeliveryAttempts", "0")]);
+            assert!(never.starts_with("test:1: a1.x.x1.deadLetterFile: is never written to"), "{never}");
+            let empty = wrong(&[("deadLetterFile", ""), ("maxDeliveryAttempts", "2")]);
+            assert!(empty.contains("deadLetterFile: is empty"), "{empty}");
+            assert!(wrong(&[("maxDeliveryAttempts", "-1")]).contains("out of range"));
+        }
+        let channel = Known.find(Kind::Channel, "memory").unwrap();
+        assert!(channel.all_keys().all(|k| k.name != "deadLetterFile"));
+    }
+}

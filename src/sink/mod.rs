@@ -9,7 +9,7 @@ pub mod file_roll;
 mod logger;
 mod null;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 /// Every sink type.
 pub use file_roll::PATH_MANAGERS;

@@ -8,6 +8,7 @@ mod exec;
 mod flow;
 mod full;
 mod interceptors;
+mod letters;
 mod limits;
 mod monitor;
 mod origin;

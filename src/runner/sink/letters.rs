@@ -130,3 +130,80 @@ fn hex(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from(DIGITS[usize::from(n)]);
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Batch, Body, Key};
+    use crate::sink::testing::TempDir;
+    use serde_json::{json, Value};
+
+    fn read_back(body: &[u8], headers: &[(&str, &[u8])]) -> Value {
+        let mut b = Batch::new();
+        b.push(Body::Copy(body));
+        for (k, v) in headers {
+            let v = b.store(v);
+            b.push_header(Key::intern(k).unwrap(), v);
+        }
+        let mut out = Vec::new();
+        record(&mut out, "k1", "c1", "no \"such\"\nthing", b.get(0));
+        assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+        let mut v: Value = serde_json::from_slice(&out).unwrap();
+        let time = v.as_object_mut().unwrap().remove("time").unwrap();
+        assert!(time.as_u64().unwrap() > 1_700_000_000_000);
+        v
+    }
+
+    #[test]
+    fn an_event_can_be_read_back() {
+        let text = read_back("grüße\n\u{0}\"".as_bytes(), &[("host", b"h1"), ("a\"b", b"")]);
+        let expected = json!({"sink": "k1", "channel": "c1", "error": "no \"such\"\nthing",
+            "headers": {"host": "h1", "a\"b": ""}, "body": "grüße\n\u{0}\""});
+        assert_eq!(text, expected);
+        let bytes = read_back(b"\x00\xff\x1a", &[("host", b"\xfe"), ("id", b"7")]);
+        let expected = json!({"sink": "k1", "channel": "c1", "error": "no \"such\"\nthing",
+            "headers": {"id": "7"}, "headersHex": {"host": "fe"}, "bodyHex": "00ff1a"});
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn what_a_crash_tore_spoils_no_other_record() {
+        let dir = TempDir::new();
+        let path = dir.path().join("dead");
+        let letters = Letters::new(path.to_str().unwrap());
+        letters.append(b"").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        letters.append(b"{1}\n").unwrap();
+        std::fs::write(&path, b"{1}\n{2").unwrap();
+        letters.append(b"{3}\n").unwrap();
+        letters.append(b"{4}\n{5}\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"{1}\n{2\n{3}\n{4}\n{5}\n");
+        // Moved away, as log rotation does.
+        std::fs::rename(&path, dir.path().join("dead.1")).unwrap();
+        letters.append(b"{6}\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"{6}\n");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let dir = TempDir::new();
+        for (path, why) in [(Path::new("/dev/null"), "is not a regular file"), (dir.path(), "Is a directory")]
+        {
+            let e = Letters::new(path.to_str().unwrap()).append(b"{}\n").unwrap_err();
+            assert!(e.contains(why), "{e}");
+        }
+    }
+
+    #[test]
+    fn the_log_is_told_of_the_first_and_then_now_and_then() {
+        let mut letters = Letters::new("dead");
+        letters.note("k1", 3, "first");
+        assert_eq!((letters.untold, letters.told.is_some()), (0, true));
+        letters.note("k1", 1, "second");
+        letters.note("k1", 2, "third");
+        assert_eq!((letters.untold, letters.why.as_str()), (3, "second"));
+        letters.told = letters.told.map(|t| t - QUIET);
+        letters.note("k1", 1, "fourth");
+        assert_eq!(letters.untold, 0);
+    }
+}

@@ -64,16 +64,19 @@ impl<'a> Sift<'a> {
             let middle = batch.len() / 2;
             pieces.extend(batch.split_at(middle));
         }
-        // How many events behind the batch were looked at, once they were.
-        let mut behind = None;
-        while self.failed_in_a_row < LONGEST_RUN && (behind.is_none() || !self.suspects.is_empty()) {
+        // Events from behind the batch that were looked at. What is left of them in the end is for another batch.
+        let mut behind = 0;
+        while self.failed_in_a_row < LONGEST_RUN && (behind == 0 || !self.suspects.is_empty()) {
             let Some(piece) = pieces.pop_front() else {
-                if self.suspects.is_empty() || behind.is_some() {
+                if self.suspects.is_empty() {
                     break;
                 }
                 let more = self.more()?;
-                behind = Some(more.len());
-                pieces.extend((!more.is_empty()).then_some(more));
+                if more.is_empty() {
+                    break;
+                }
+                behind += more.len();
+                pieces.push_back(more);
                 continue;
             };
             match self.attempt(&piece)? {
@@ -91,7 +94,7 @@ impl<'a> Sift<'a> {
                 Some(why) => self.suspect(Suspect { take: piece, why, failures: 1 })?,
             }
         }
-        if is_alone && behind == Some(0) && self.budget.may_guess {
+        if is_alone && behind == 0 && self.budget.may_guess {
             let guessed = std::mem::take(&mut self.suspects);
             self.put_aside(guessed)?;
             self.budget.may_guess = false;
@@ -186,3 +189,6 @@ impl<'a> Sift<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
