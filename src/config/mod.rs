@@ -3,7 +3,8 @@
 //! `loader` reads the files and URIs (each an `origin`), `properties` is their grammar, `interpolate` replaces
 //! expressions, `tree` sorts properties into agents and components, `filter` asks for secrets, `wiring` resolves
 //! what refers to what, `context` holds one component's typed settings, `spec` is how components declare their
-//! keys, `problem` collects what is wrong. Everything runs on the thread that starts or reloads the agent.
+//! keys, `sink_keys` those that all sinks have, `problem` collects what is wrong. Everything runs on the
+//! thread that starts or reloads the agent.
 
 mod context;
 mod filter;

@@ -9,7 +9,7 @@ pub mod file_roll;
 mod logger;
 mod null;
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 
 /// Every sink type.
 pub use file_roll::PATH_MANAGERS;

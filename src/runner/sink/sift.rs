@@ -14,7 +14,7 @@
 //!   the log says so, and the batch is counted from zero again.
 //! - The one event that has nothing behind it in the channel goes to the file all the same, after
 //!   `maxDeliveryAttempts` failures of it alone; but after such a guess there is no other until something is delivered.
-//!   So a destination that is down costs one event at most.
+//!   So a destination that is down costs one event at most. (Of each sink on the channel.)
 //! - Where the sink says that it is an event ([`Fault::Events`]), an event that fails alone goes to the file at once.
 //!   Where it says that it is the destination, all is left as it is.
 //!
@@ -94,7 +94,7 @@ impl<'a> Sift<'a> {
                 Some(why) => self.suspect(Suspect { take: piece, why, failures: 1 })?,
             }
         }
-        if is_alone && behind == 0 && self.budget.may_guess {
+        if is_alone && behind == 0 && self.budget.may_guess && !self.suspects.is_empty() {
             let guessed = std::mem::take(&mut self.suspects);
             self.put_aside(guessed)?;
             self.budget.may_guess = false;
