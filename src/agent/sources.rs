@@ -164,8 +164,7 @@ impl Served {
 
     fn spawn(&self) -> Result<Running, String> {
         let stop = Arc::new(Stop::default());
-        let runner =
-            SourceRunner { make: self.make.clone(), deliver: self.deliver.clone(), stop: stop.clone() };
+        let runner = SourceRunner::new(self.make.clone(), self.deliver.clone(), stop.clone());
         let thread = runner.spawn().map_err(|e| format!("cannot have a thread: {e}"))?;
         Ok(Running::OnThread(Worker { stop, thread }))
     }

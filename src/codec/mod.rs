@@ -6,7 +6,7 @@
 //! not called again.
 
 pub mod charset;
-mod civil;
+pub mod civil;
 pub mod dateformat;
 pub mod http;
 pub mod java_regex;

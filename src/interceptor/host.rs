@@ -28,12 +28,7 @@ pub static SPEC: InterceptorSpec = Spec {
                 Default::Is("true"),
                 "true: the address of its host name; false: its full name",
             ),
-            Key::new(
-                "preserveExisting",
-                Type::Bool,
-                Default::Is("false"),
-                "whether to keep a header already there",
-            ),
+            super::preserve_existing("false"),
         ]],
         batch_key: None,
         check: None,

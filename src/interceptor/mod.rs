@@ -7,7 +7,7 @@
 //! Patterns work on text. A body's bytes that are no UTF-8 stand for U+FFFD while a pattern looks at them, as in
 //! Flume, so an event with such bytes can be found, kept and changed like any other.
 
-use crate::config::{Context, Spec};
+use crate::config::{Context, Default, Key as ConfigKey, Spec, Type};
 use crate::counters::SourceCounters;
 use crate::event::{Batch, Key};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub static EXTRACTOR_SERIALIZERS: &[&extractor_serializer::ExtractorSerializerSp
     extractor_serializer::ALL;
 
 /// The interceptors of one source, in order.
-#[derive(Default)]
+#[derive(std::default::Default)]
 pub struct Chain(Vec<Box<dyn Interceptor>>);
 
 impl Chain {
@@ -69,6 +69,16 @@ impl Chain {
             i.intercept(batch);
         }
     }
+}
+
+/// The key by which an interceptor that sets a header is told to keep one already there.
+const fn preserve_existing(default: &'static str) -> ConfigKey {
+    ConfigKey::new(
+        "preserveExisting",
+        Type::Bool,
+        Default::Is(default),
+        "whether to keep a header already there",
+    )
 }
 
 /// Gives every event this header; `preserve` leaves those alone that have it. The value is stored once.

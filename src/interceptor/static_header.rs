@@ -13,12 +13,7 @@ pub static SPEC: InterceptorSpec = Spec {
         keys: &[&[
             Key::new("key", Type::Header, Default::Is("key"), "header to set"),
             Key::new("value", Type::Text, Default::Is("value"), "its value"),
-            Key::new(
-                "preserveExisting",
-                Type::Bool,
-                Default::Is("true"),
-                "whether to keep a header already there",
-            ),
+            super::preserve_existing("true"),
         ]],
         batch_key: None,
         check: None,

@@ -15,12 +15,7 @@ pub static SPEC: InterceptorSpec = Spec {
         help: "Sets a header to the time, in milliseconds since the epoch",
         keys: &[&[
             Key::new("headerName", Type::Header, Default::Is("timestamp"), "header to set"),
-            Key::new(
-                "preserveExisting",
-                Type::Bool,
-                Default::Is("false"),
-                "whether to keep a header already there",
-            ),
+            super::preserve_existing("false"),
         ]],
         batch_key: None,
         check: None,

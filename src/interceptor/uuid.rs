@@ -20,12 +20,7 @@ pub static SPEC: InterceptorSpec = Spec {
         help: "Sets a header to a random UUID",
         keys: &[&[
             Key::new("headerName", Type::Header, Default::Is("id"), "header to set"),
-            Key::new(
-                "preserveExisting",
-                Type::Bool,
-                Default::Is("true"),
-                "whether to keep a header already there",
-            ),
+            super::preserve_existing("true"),
             Key::new("prefix", Type::Text, Default::Is(""), "text in front of the UUID"),
         ]],
         batch_key: None,

@@ -14,6 +14,7 @@ use crate::event::Batch;
 use crate::lifecycle::Stop;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -27,9 +28,11 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// Everything the thread of a polled source works with.
 pub struct SourceRunner {
-    pub make: Arc<dyn Fn() -> Source + Send + Sync>,
-    pub deliver: Arc<Deliver>,
-    pub stop: Arc<Stop>,
+    make: Arc<dyn Fn() -> Source + Send + Sync>,
+    deliver: Arc<Deliver>,
+    stop: Arc<Stop>,
+    /// Events of the batch being stored that nobody has any more should that panic.
+    in_hand: AtomicUsize,
 }
 
 struct Unpark(Thread);
@@ -41,6 +44,14 @@ impl Wake for Unpark {
 }
 
 impl SourceRunner {
+    pub fn new(
+        make: Arc<dyn Fn() -> Source + Send + Sync>,
+        deliver: Arc<Deliver>,
+        stop: Arc<Stop>,
+    ) -> SourceRunner {
+        SourceRunner { make, deliver, stop, in_hand: AtomicUsize::new(0) }
+    }
+
     pub fn spawn(self) -> io::Result<JoinHandle<()>> {
         std::thread::Builder::new()
             .name(format!("source:{}", self.deliver.counters.name))
@@ -53,6 +64,7 @@ impl SourceRunner {
         self.stop.on_change(move || me.unpark());
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         while catch_unwind(AssertUnwindSafe(|| self.live(&wake, &mut backoff))).is_err() {
+            self.deliver.counters.event_dropped.add(self.in_hand.swap(0, Relaxed));
             self.fail("panicked; a new one takes its place", &mut backoff);
             if self.stop.is_draining() {
                 break;
@@ -129,10 +141,12 @@ impl SourceRunner {
         let (counters, asked) = (&self.deliver.counters, batch.len());
         counters.event_received.add(asked);
         counters.append_batch_received.one();
+        self.in_hand.store(if can_repeat { 0 } else { asked }, Relaxed);
         let delivery = self.deliver.prepare(batch);
         // What the interceptors dropped is as good as stored.
         counters.event_accepted.add(asked - delivery.events());
         let lost = self.place(delivery, wake);
+        self.in_hand.store(0, Relaxed);
         if lost == 0 {
             counters.append_batch_accepted.one();
         } else if !can_repeat {

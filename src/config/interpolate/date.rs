@@ -1,26 +1,11 @@
 //! A moment as a pattern of `java.text.SimpleDateFormat` shows it, for `${date:pattern}`. Pure; names are English.
 //!
-//! (`codec::dateformat` reads dates by such patterns; the configuration stands below the codecs and only writes
-//! them.)
+//! (`codec::dateformat` reads dates by such patterns, this writes them.)
 
+use crate::codec::civil::MONTHS;
 use jiff::civil::Weekday;
 use jiff::Zoned;
 use std::fmt::Write;
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// How often a letter may be repeated: numbers are padded to that width.
 const WIDEST: usize = 64;

@@ -5,7 +5,7 @@ use crate::codec::BatchLimits;
 use crate::component::SourceError;
 use crate::counters::SourceCounters;
 use crate::event::Body;
-use crate::interceptor::Chain;
+use crate::interceptor::{Chain, Interceptor};
 use crate::selector::replicating;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{channel, Receiver, Sender};
@@ -74,10 +74,13 @@ struct Run {
 }
 
 fn run(c: &Arc<Scripted>, acts: Vec<Act>, winds_down: bool) -> Run {
+    run_with(Chain::default(), c, acts, winds_down)
+}
+
+fn run_with(chain: Chain, c: &Arc<Scripted>, acts: Vec<Act>, winds_down: bool) -> Run {
     let counters = SourceCounters::new("r1");
     let channel_: Arc<dyn Channel> = c.clone();
-    let deliver =
-        Deliver::new(counters.clone(), Chain::default(), replicating::for_tests(1, &[]), vec![channel_]);
+    let deliver = Deliver::new(counters.clone(), chain, replicating::for_tests(1, &[]), vec![channel_]);
     let (tx, polled) = channel();
     let (acts, tx) = (Arc::new(Mutex::new(acts)), Mutex::new(tx));
     let make = move || Source::Polled {
@@ -90,7 +93,7 @@ fn run(c: &Arc<Scripted>, acts: Vec<Act>, winds_down: bool) -> Run {
         pauses: Pauses { step: Duration::ZERO, most: Duration::ZERO },
     };
     let stop = Arc::new(Stop::default());
-    let runner = SourceRunner { make: Arc::new(make), deliver: Arc::new(deliver), stop: stop.clone() };
+    let runner = SourceRunner::new(Arc::new(make), Arc::new(deliver), stop.clone());
     Run { thread: Some(runner.spawn().unwrap()), stop, polled, counters }
 }
 
@@ -188,4 +191,25 @@ fn what_cannot_be_stored_in_time_is_counted() {
     r.stop.halt();
     r.thread.take().unwrap().join().unwrap();
     assert_eq!((r.counters.event_accepted.get(), r.counters.event_dropped.get()), (2, 2));
+}
+
+/// Panics at the first batch.
+struct Bomb(AtomicBool);
+
+impl Interceptor for Bomb {
+    fn intercept(&self, _: &mut Batch) {
+        assert!(self.0.swap(true, Relaxed), "as the test wants");
+    }
+}
+
+#[test]
+fn what_a_panic_takes_with_it_is_counted() {
+    let c = scripted(100);
+    let chain = Chain::new(vec![Box::new(Bomb(AtomicBool::new(false)))]);
+    let mut r = run_with(chain, &c, vec![Act::Give(4), Act::Give(3)], false);
+    assert_eq!(take(&c, 3), numbers(3));
+    r.wait_polls(3);
+    r.end();
+    let k = &r.counters;
+    assert_eq!((k.event_received.get(), k.event_accepted.get(), k.event_dropped.get()), (7, 3, 4));
 }
