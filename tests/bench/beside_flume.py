@@ -4,17 +4,15 @@ A run: start the agent, let it warm up (a JVM needs that most), then for some se
 channel's EventTakeSuccessCount and of the process's CPU seconds.
 """
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-from measure import FLUMED, LOADGEN, ROOT, cpu_seconds, free_port, listens, peak_mib, print_row, wait_for
+from measure import FLUMED, LOADGEN, ROOT, counters, cpu_seconds, free_port, listens, peak_mib, print_row, wait_for
 
 PEER = ROOT / "scripts/flume-peer"
 VERSION = "1.11.0"
@@ -65,11 +63,6 @@ def unavailable():
     """Why there is no Flume here, if so."""
     prepared = subprocess.run([PEER, "prepare", VERSION], capture_output=True, text=True)
     return prepared.returncode and (prepared.stderr.strip() or f"scripts/flume-peer: {prepared.returncode}")
-
-
-def counters(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-        return json.load(answer)
 
 
 def run(server, source, batch, size, window, heap, work_root):

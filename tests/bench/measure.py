@@ -1,10 +1,12 @@
 """What the benchmarks share: where the programs are, waits with a deadline, figures of a process, a row of results."""
 
+import json
 import os
 import socket
 import statistics
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,11 +47,21 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / HERTZ
 
 
-def peak_mib(pid):
+def status(pid, key):
+    """A number from /proc/<pid>/status: KiB where it is memory."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1])
     return 0
+
+
+def peak_mib(pid):
+    return status(pid, "VmHWM") / 1024
+
+
+def counters(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return json.load(answer)
 
 
 def machine():

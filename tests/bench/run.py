@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import beside_flume
+import scale
 from measure import FLUMED, LOADGEN, ROOT, cpu_seconds, free_port, listens, machine, peak_mib, print_row, wait_for
 
 # loadgen mode, bytes per line, connections
@@ -169,7 +170,7 @@ def main():
     words.add_argument("--seconds", type=float, default=3)
     words.add_argument("--window", type=float, default=5, help="seconds of a run beside Flume")
     words.add_argument("--heap", default="1g", help="Flume's -Xmx")
-    words.add_argument("--only", default="", help="rows whose label contains this (netcat, to null, seq batch 100)")
+    words.add_argument("--only", default="", help="rows whose label contains this (netcat, to null, seq batch 100, scale idle)")
     words.add_argument("--no-peer", action="store_true")
     args = words.parse_args()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
@@ -179,6 +180,7 @@ def main():
     try:
         file_rows(args, root)
         beside_flume.rows(args, root)
+        scale.rows(args, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     if not args.only:
