@@ -35,6 +35,10 @@ impl Gauge {
     pub fn add(&self, n: i64) {
         self.0.fetch_add(n, Relaxed);
     }
+    /// Adds one, unless that makes more than `most`; also where others do the same meanwhile.
+    pub fn add_one_below(&self, most: i64) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, |n| (n < most).then_some(n + 1)).is_ok()
+    }
     pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }

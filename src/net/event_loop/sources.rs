@@ -50,9 +50,10 @@ impl EventLoop {
     pub(super) fn admit(&mut self, source: SourceId, mut socket: TcpStream, addr: SocketAddr, now: Instant) {
         let Some(s) = self.sources.get_mut(&source) else { return };
         let counters = &s.deliver.counters;
-        let open = usize::try_from(counters.open_connections.get()).unwrap_or(0);
-        let token = self.entries.next_token().filter(|_| open < self.settings.max_connections);
+        let most = i64::try_from(self.settings.max_connections).unwrap_or(i64::MAX);
+        let token = self.entries.next_token().filter(|_| counters.open_connections.add_one_below(most));
         let Some(token) = token else {
+            let open = counters.open_connections.get();
             counters.connection_refused.one();
             if s.refusal_logged.is_none_or(|t| now.duration_since(t) > Duration::from_secs(10)) {
                 s.refusal_logged = Some(now);
@@ -69,6 +70,7 @@ impl EventLoop {
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(e) = self.poll.registry().register(&mut socket, mio::Token(token.0), both) {
             log::error!("source {}: connection from {addr}: {e}", counters.name);
+            counters.open_connections.add(-1);
             return;
         }
         let wake: Arc<dyn Wake> = Arc::new(ConnWake { shared: self.shared.clone(), token });
