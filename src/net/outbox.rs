@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 /// Above this the connection is not read any further.
 const ENOUGH: usize = 64 << 10;
+/// What may stay allocated for the next answer.
+const KEPT: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -24,8 +26,13 @@ impl Outbox {
         self.bytes.len() - self.sent > ENOUGH
     }
 
+    /// Bytes of memory that the peer's reading sets free.
     pub fn memory(&self) -> usize {
-        self.bytes.capacity()
+        if self.is_empty() {
+            0
+        } else {
+            self.bytes.capacity()
+        }
     }
 
     /// Sends what the socket takes. Returns the number of bytes sent.
@@ -42,7 +49,7 @@ impl Outbox {
         }
         let sent = self.sent - before;
         self.sent = 0;
-        if self.bytes.capacity() > 4096 {
+        if self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
         } else {
             self.bytes.clear();
@@ -82,5 +89,14 @@ mod tests {
         o.flush(&mut s).unwrap();
         assert!(o.is_empty());
         assert_eq!(s.0, b"OK\nOK\nOK\n");
+    }
+
+    #[test]
+    fn what_is_sent_holds_no_memory() {
+        let mut o = Outbox::default();
+        o.bytes().extend_from_slice(&[b'x'; 3000]);
+        assert!(o.memory() >= 3000);
+        o.flush(&mut Slow(Vec::new(), 1000)).unwrap();
+        assert_eq!((o.memory(), o.bytes().capacity()), (0, 0));
     }
 }

@@ -567,3 +567,36 @@ fn idle_and_deaf_peers_are_closed() {
     }
     until("it is closed", || s.counters.open_connections.get() == 0);
 }
+
+/// Memory that answers had taken once stayed with their connections and was counted; many of them together had used up
+/// the budget for ever.
+#[test]
+fn connections_that_were_answered_hold_nothing_of_the_budget() {
+    let mut b = Bench::new(Settings { max_in_flight: 400_000, ..Settings::default() });
+    let c = channel(1 << 20, PATIENCE);
+    let s = b.serve(true, &[&c]);
+    let mut clients: Vec<Client> = (0..60).map(|_| Client::to(&s)).collect();
+    for k in &mut clients {
+        k.send(&"x\n".repeat(1000));
+        (0..1000).for_each(|_| assert_eq!(k.line(), "OK\n"));
+    }
+}
+
+/// So did the short beginnings of lines, of which a slow sender may have one for as long as it likes.
+#[test]
+fn short_beginnings_of_lines_do_not_use_up_the_budget() {
+    let mut b = Bench::new(Settings { max_in_flight: 400_000, ..Settings::default() });
+    let c = channel(1000, PATIENCE);
+    let s = b.serve_lines(true, 5000, &[&c]);
+    let mut clients: Vec<Client> = (0..60).map(|_| Client::to(&s)).collect();
+    for k in &mut clients {
+        k.send(&"x".repeat(4000));
+    }
+    let mut other = Client::to(&s);
+    other.send("y\n");
+    assert_eq!(other.line(), "OK\n");
+    for k in &mut clients {
+        k.send("\n");
+        assert_eq!(k.line(), "OK\n");
+    }
+}
