@@ -10,10 +10,12 @@ use crate::deliver::Deliver;
 use crate::interceptor::Chain;
 use crate::selector::replicating;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+mod loops;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -85,14 +87,24 @@ impl Bench {
         let listener = bind_tcp(&Endpoint { host: Some("127.0.0.1".into()), port: 0 }).unwrap();
         let addr = listener.local_addr().unwrap();
         let counters = SourceCounters::new("r1");
+        let id = self.attach(listener, Arc::new(Lines { answers, longest }), &counters, channels);
+        Served { id, addr, counters }
+    }
+
+    fn attach(
+        &mut self,
+        listener: TcpListener,
+        protocol: Arc<dyn Protocol>,
+        counters: &Arc<SourceCounters>,
+        channels: &[&Arc<Scripted>],
+    ) -> SourceId {
         let list = channels.iter().map(|c| (*c).clone() as Arc<dyn Channel>).collect();
         let selector = replicating::for_tests(channels.len(), &[]);
         let deliver = Arc::new(Deliver::new(counters.clone(), Chain::default(), selector, list));
         let id = SourceId(self.next);
         self.next += 1;
-        self.net
-            .attach(id, Attach::Stream { listener, protocol: Arc::new(Lines { answers, longest }), deliver });
-        Served { id, addr, counters }
+        self.net.attach(id, Attach::Stream { listener, protocol, deliver });
+        id
     }
 }
 
