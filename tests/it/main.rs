@@ -14,6 +14,7 @@ mod monitor;
 mod origin;
 mod reload;
 mod retry;
+mod scale;
 mod script;
 mod stop;
 mod util;
