@@ -1,6 +1,6 @@
-//! The configurations in etc: they pass `flumed check`, they run, and they show every key of their component.
+//! The configurations in etc: they run, and they show every key of their component. That they are sound is in `docs`.
 
-use crate::util::{findings, flumed, Agent, Folder};
+use crate::util::{flumed, Agent, Folder};
 use std::path::{Path, PathBuf};
 
 fn etc() -> PathBuf {
@@ -13,20 +13,6 @@ fn all() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = dir.map(|e| e.unwrap().path()).collect();
     files.push(etc().join("quickstart.conf"));
     files
-}
-
-#[test]
-fn every_example_passes_the_check_without_a_word() {
-    let folder = Folder::new();
-    for file in all() {
-        let (code, out, err) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", file.to_str().unwrap()]);
-        assert_eq!(
-            (code, findings(&out)),
-            (Some(0), vec!["0 errors, 0 warnings"]),
-            "{} {err}",
-            file.display()
-        );
-    }
 }
 
 #[test]

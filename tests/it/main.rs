@@ -3,6 +3,7 @@
 
 mod badinput;
 mod config;
+mod docs;
 mod examples;
 mod exec;
 mod flow;
