@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// A channel that is down is tried again after this.
 const RETRY: Duration = Duration::from_millis(200);
+/// Batches on their way that there is room for while there are none.
+const FEW: usize = 4;
 
 /// A batch whose tickets are open.
 struct Slot {
@@ -226,6 +228,10 @@ impl Pending {
                 }
             }
             let slot = self.slots.pop_front().expect("looked at above");
+            if self.slots.is_empty() {
+                // A connection that was busy once is not to hold the room of its busiest moment.
+                self.slots.shrink_to(FEW);
+            }
             let counters = &self.deliver.counters;
             let stored = match slot.outcome.expect("set above") {
                 Ok(()) => {

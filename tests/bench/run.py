@@ -170,7 +170,8 @@ def main():
     words.add_argument("--seconds", type=float, default=3)
     words.add_argument("--window", type=float, default=5, help="seconds of a run beside Flume")
     words.add_argument("--heap", default="1g", help="Flume's -Xmx")
-    words.add_argument("--only", default="", help="rows whose label contains this (netcat, to null, seq batch 100, scale idle)")
+    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle)"
+    words.add_argument("--only", default="", help=only)
     words.add_argument("--no-peer", action="store_true")
     args = words.parse_args()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
