@@ -1,6 +1,6 @@
 //! What is written about the program is so: README, CHANGELOG, service files and samples against the binary itself.
 
-use crate::util::{findings, flumed, Folder};
+use crate::util::{findings, flumed, Conf, Folder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -89,11 +89,13 @@ fn every_key_of_the_agent_is_in_its_example_with_its_default() {
     assert!(seen > 5, "{table}");
 }
 
-/// Samples may be parts of a configuration: they are read on top of the quick start.
+/// Samples in README may be parts of a configuration: they are read on top of one with `r1`, `c1` and `k1`.
 #[test]
 fn every_sample_is_sound() {
     let folder = Folder::new();
-    let quick = root("etc/quickstart.conf").display().to_string();
+    let whole = Conf::new().source("r1", "netcat", "c1", &[]).channel("c1", &[]).files("k1", "c1", "out");
+    let below = folder.path("whole.conf").display().to_string();
+    std::fs::write(&below, whole.text()).unwrap();
     let mut samples: Vec<(PathBuf, Vec<&str>)> = Vec::new();
     let all = files(root("etc"));
     for f in all.into_iter().filter(|f| f.extension().is_some_and(|e| e == "conf")) {
@@ -103,7 +105,7 @@ fn every_sample_is_sound() {
     for (i, block) in blocks("properties").iter().enumerate() {
         let path = folder.path(&format!("README-{i}.conf"));
         std::fs::write(&path, block.join("\n")).unwrap();
-        samples.push((path, vec!["-f", &quick]));
+        samples.push((path, vec!["-f", &below]));
     }
     for (path, before) in samples {
         let file = path.to_str().unwrap();
