@@ -29,7 +29,9 @@ impl Alarm {
     }
 
     /// Until there is something to read, or its end, or a change, or the time is over. Whether a read would not block.
+    /// A change that came together with something to read is not waited past.
     pub fn wait(&mut self, pipe: Option<BorrowedFd<'_>>, most: Duration) -> bool {
+        let most = if self.is_raised { Duration::ZERO } else { most };
         let mut ready = [false; 2];
         match pipe {
             Some(pipe) => ready = readable([self.pipe.as_fd(), pipe], most),
@@ -60,5 +62,26 @@ pub(super) fn readable<const N: usize>(pipes: [BorrowedFd<'_>; N], most: Duratio
             std::thread::sleep(AFTER_ERROR);
             [false; N]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_change_is_not_forgotten_over_something_to_read() {
+        let stop = Stop::default();
+        let mut alarm = Alarm::new(&stop).unwrap();
+        let (mut output, mut command) = io::pipe().unwrap();
+        command.write_all(b"x").unwrap();
+        stop.drain();
+        assert!(alarm.wait(Some(output.as_fd()), Duration::from_secs(60)));
+        output.read_exact(&mut [0]).unwrap();
+        let began = Instant::now();
+        assert!(!alarm.wait(Some(output.as_fd()), Duration::from_secs(60)));
+        assert!(began.elapsed() < Duration::from_secs(30));
+        assert!(alarm.take_raised() && !alarm.take_raised());
     }
 }
