@@ -10,7 +10,9 @@ use crate::config::{
     Context, Declared, Default, Key, Kind, Loader, Plan, PlannedSink, PlannedSource, Problems, RunOptions,
     Type,
 };
-use crate::counters::{AgentCounters, Counted, Registry, SinkCounters, Snapshot, SourceCounters, State};
+use crate::counters::{
+    AgentCounters, Counted, Registry, Renamed, SinkCounters, Snapshot, SourceCounters, State,
+};
 use crate::deliver::Deliver;
 use crate::interceptor::Chain;
 use crate::lifecycle::{CUT_SHORT, FAILURE};
@@ -143,10 +145,16 @@ struct Agent {
     sinks: Vec<RunningSink>,
     sources: Vec<Served>,
     monitor: Option<Served>,
+    /// What that serves, and where.
+    metrics: Option<monitoring::Wanted>,
     /// Of earlier configurations, and not through yet.
     leaving: Vec<Leaving>,
     leaving_sinks: Vec<RunningSink>,
     gone: Vec<Gone>,
+    /// When a refused reload is tried again: what it lacked of the machine may be there by then.
+    reload_at: Option<Instant>,
+    /// All that was said of the last one that was refused: it is said once, unless somebody asks.
+    refused: Option<String>,
 }
 
 impl Agent {
@@ -166,9 +174,12 @@ impl Agent {
             sinks: Vec::new(),
             sources: Vec::new(),
             monitor: None,
+            metrics: None,
             leaving: Vec::new(),
             leaving_sinks: Vec::new(),
             gone: Vec::new(),
+            reload_at: None,
+            refused: None,
             plan,
         };
         let heap = agent.heap(&agent.plan);
@@ -186,7 +197,11 @@ impl Agent {
             let attach = |name: &str| channel_named(&agent.channels, name);
             agent.sources.push(new_source(id, &r, counters, &attach)?);
         }
-        if let Some(wanted) = monitoring::wanted(&agent.plan.settings, &agent.options) {
+        agent.metrics = monitoring::wanted(&agent.plan.settings, &agent.options).unwrap_or_else(|why| {
+            log::error!("{why}; no metrics");
+            None
+        });
+        if let Some(wanted) = agent.metrics.clone() {
             agent.monitor = Some(monitoring::source(agent.id(), wanted, &agent.registry));
         }
         agent.show();
@@ -220,6 +235,11 @@ impl Agent {
             c.channel.counters().set_sinks(sinks.map(|k| k.counters.clone()).collect());
         }
         all.extend(self.sinks.iter().map(|k| k.counters.clone() as Arc<dyn Counted>));
+        // Under names of their own: others may have theirs by now.
+        for k in self.gone.iter().flat_map(|g| &g.sinks) {
+            let name = format!("{}.leaving", k.name());
+            all.push(Arc::new(Renamed { name, counted: k.counters.clone() }));
+        }
         all.extend(self.sources.iter().map(|s| s.deliver.counters.clone() as Arc<dyn Counted>));
         self.registry.set(all);
     }
@@ -241,12 +261,7 @@ impl Agent {
     fn tend(&mut self) {
         let now = Instant::now();
         self.channels.iter_mut().for_each(|c| c.try_open(now));
-        for k in &mut self.sinks {
-            if let Err(e) = k.try_start() {
-                k.counters.health.set(State::Failed(e.clone()));
-                log::error!("{e}");
-            }
-        }
+        self.sinks.iter_mut().for_each(RunningSink::try_start);
         self.sources.iter_mut().chain(&mut self.monitor).for_each(|s| s.try_start(&self.net, now));
         self.leaving_sinks.retain(|k| !k.is_over());
         self.leaving.retain(|l| {
@@ -257,7 +272,13 @@ impl Agent {
             !gone
         });
         let before = self.gone.len();
-        self.gone.retain_mut(|g| !g.tend(&self.leaving));
+        let (leaving, sources) = (&self.leaving, &self.sources);
+        self.gone.retain_mut(|g| {
+            let is_written = |c: &Arc<dyn Channel>| {
+                leaving.iter().any(|l| l.uses(c)) || sources.iter().any(|s| s.waits_for_writer_to(c))
+            };
+            !g.tend(is_written)
+        });
         if self.gone.len() < before {
             self.show();
         }
@@ -272,8 +293,9 @@ impl Agent {
             || self.sources.iter().any(Served::is_waiting);
         let soon = ending.then(|| Instant::now() + TICK);
         let channels = self.channels.iter().filter_map(OpenedChannel::retry_at);
+        let sinks = self.sinks.iter().filter_map(RunningSink::retry_at);
         let sources = self.sources.iter().chain(&self.monitor).filter_map(Served::retry_at);
-        channels.chain(sources).chain(soon).min()
+        channels.chain(sinks).chain(sources).chain(soon).chain(self.reload_at).min()
     }
 
     /// Waits for the signal to stop; tends to everything meanwhile.
@@ -286,10 +308,15 @@ impl Agent {
             match what {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Asked::Reload) => {
-                    let _ = reload.send(());
+                    self.refused = None;
+                    ask(reload);
                 }
                 Ok(Asked::Apply(plan, problems)) => self.reload(plan, &problems),
                 Ok(Asked::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.reload_at.is_some_and(|at| at <= Instant::now()) {
+                self.reload_at = None;
+                ask(reload);
             }
             self.tend();
         }
@@ -311,8 +338,14 @@ impl Agent {
         let soon = Instant::now() + worker::GRACE;
         sources::stop_all(self.monitor.take().into_iter().collect(), Vec::new(), &self.net, soon);
         self.net.shutdown();
+        let grace = Instant::now() + worker::GRACE;
         for t in self.loop_threads.drain(..) {
-            if t.join().is_err() {
+            while !t.is_finished() && Instant::now() < grace {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            if !t.is_finished() {
+                log::error!("an event loop does not end and is left behind");
+            } else if t.join().is_err() {
                 log::error!("an event loop had panicked");
             }
         }
@@ -328,6 +361,13 @@ impl Agent {
     /// Flume's totals at the end of a run, a line for each component.
     fn report(&self) {
         self.registry.snapshot().into_iter().filter(|s| s.kind != "AGENT").for_each(report);
+    }
+}
+
+/// Has the configuration read now.
+fn ask(reload: &Sender<()>) {
+    if reload.send(()).is_err() {
+        log::error!("the configuration cannot be read again: the thread for it is gone");
     }
 }
 
@@ -362,7 +402,8 @@ fn new_source(
     let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));
     let spec = registry::source(r.planned.declared).ok_or("a source type without a build function")?;
     let context = r.planned.context.clone();
-    Ok(Served::new(id, "source", deliver, Arc::new(move || (spec.build)(&context))))
+    let type_name = r.planned.declared.name;
+    Ok(Served::new(id, "source", type_name, deliver, Arc::new(move || (spec.build)(&context))))
 }
 
 fn loop_settings(ctx: &Context) -> Settings {

@@ -445,6 +445,18 @@ impl Counted for AgentCounters {
     }
 }
 
+/// Counters that are shown under another name than their component's.
+pub struct Renamed {
+    pub name: String,
+    pub counted: Arc<dyn Counted>,
+}
+
+impl Counted for Renamed {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot { name: self.name.clone(), ..self.counted.snapshot() }
+    }
+}
+
 /// Every component's counters, in the order they are shown.
 #[derive(Default)]
 pub struct Registry(Mutex<Vec<Arc<dyn Counted>>>);

@@ -19,6 +19,7 @@ pub const CUT_SHORT: u8 = 3;
 pub struct Stop {
     draining: AtomicBool,
     halted: AtomicBool,
+    disowned: AtomicBool,
     /// Called at every change.
     hearers: Mutex<Vec<Box<dyn Fn() + Send>>>,
     changed: Condvar,
@@ -34,6 +35,15 @@ impl Stop {
     pub fn halt(&self) {
         self.set(&self.draining);
         self.set(&self.halted);
+    }
+
+    /// The worker is not waited for any more, and another one has its place: what it does to its state is nobody's.
+    pub fn disown(&self) {
+        self.disowned.store(true, SeqCst);
+    }
+
+    pub fn is_disowned(&self) -> bool {
+        self.disowned.load(SeqCst)
     }
 
     fn set(&self, flag: &AtomicBool) {

@@ -7,7 +7,6 @@
 //! main thread.
 
 use super::sinks::RunningSink;
-use super::sources::Leaving;
 use crate::channel::{Channel, ChannelParts};
 use crate::clock::Backoff;
 use crate::config::Planned;
@@ -96,10 +95,12 @@ impl Gone {
         Gone { channel, sinks, draining: false }
     }
 
-    /// Ends what can be ended; `true` when all of it is over.
-    pub fn tend(&mut self, leaving: &[Leaving]) -> bool {
+    /// Ends what can be ended; `true` when all of it is over. `is_written`: whether sources of earlier configurations
+    /// may still bring something.
+    pub fn tend(&mut self, is_written: impl Fn(&Arc<dyn Channel>) -> bool) -> bool {
+        self.sinks.iter_mut().for_each(RunningSink::try_start);
         let channel = &self.channel.channel;
-        if leaving.iter().any(|l| l.uses(channel)) {
+        if is_written(channel) {
             return false;
         }
         // Without sinks nobody will ever take what is in it.
@@ -112,8 +113,9 @@ impl Gone {
         if !self.sinks.iter().all(RunningSink::is_over) {
             return false;
         }
-        self.channel.close();
-        log::info!("channel {} is empty and gone", self.channel.name());
+        if self.channel.close() == 0 {
+            log::info!("channel {} is empty and gone", self.channel.name());
+        }
         true
     }
 }

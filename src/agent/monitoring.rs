@@ -52,35 +52,28 @@ pub struct Wanted {
     format: Format,
 }
 
-/// What is wanted, if anything. As in Flume a type that does not exist is no reason not to run.
-pub fn wanted(settings: &Context, options: &RunOptions) -> Option<Wanted> {
+/// What is wanted, if anything; or why that cannot be had. As in Flume this is no reason not to run.
+pub fn wanted(settings: &Context, options: &RunOptions) -> Result<Option<Wanted>, String> {
     let given = |key: &str| options.properties.get(&format!("flume.monitoring.{key}")).cloned();
-    let wanted = given("type").or_else(|| settings.text("monitoring.type").map(str::to_owned))?;
+    let Some(wanted) = given("type").or_else(|| settings.text("monitoring.type").map(str::to_owned)) else {
+        return Ok(None);
+    };
     let format = match wanted.to_ascii_lowercase().as_str() {
         "http" => Format::Json,
         "prometheus" => Format::Prometheus,
         "ganglia" => {
-            log::error!(
-                "flume.monitoring.type: ganglia is not supported, use http or prometheus; no metrics"
-            );
-            return None;
+            return Err("flume.monitoring.type: ganglia is not supported, use http or prometheus".to_owned())
         }
-        _ => {
-            log::error!("flume.monitoring.type: '{wanted}' is not http or prometheus; no metrics");
-            return None;
-        }
+        _ => return Err(format!("flume.monitoring.type: '{wanted}' is not http or prometheus")),
     };
-    let port = match given("port").map(|p| p.parse::<u16>()) {
-        Some(Err(_)) => {
-            let text = given("port").unwrap_or_default();
-            log::error!("flume.monitoring.port: '{text}' is not a port number; no metrics");
-            return None;
+    let port = match given("port") {
+        Some(text) => {
+            text.parse().map_err(|_| format!("flume.monitoring.port: '{text}' is not a port number"))?
         }
-        Some(Ok(port)) => port,
         None => settings.size("monitoring.port") as u16,
     };
     let host = given("bind").or_else(|| settings.text("monitoring.bind").map(str::to_owned));
-    Some(Wanted { endpoint: Endpoint { host, port }, format })
+    Ok(Some(Wanted { endpoint: Endpoint { host, port }, format }))
 }
 
 /// The metrics endpoint.
@@ -90,5 +83,5 @@ pub fn source(id: SourceId, wanted: Wanted, registry: &Arc<Registry>) -> Served 
         Deliver::new(SourceCounters::new("metrics"), Chain::default(), Box::new(Nowhere), Vec::new());
     let endpoint = wanted.endpoint;
     let make = Arc::new(move || Source::Stream { endpoint: endpoint.clone(), protocol: monitor.clone() });
-    Served::new(id, "monitor", Arc::new(deliver), make)
+    Served::new(id, "monitor", "metrics", Arc::new(deliver), make)
 }

@@ -14,6 +14,7 @@ struct Prepared {
     channels: Vec<OpenedChannel>,
     sinks: Vec<RunningSink>,
     sources: Vec<Served>,
+    metrics: Option<monitoring::Wanted>,
     /// `None`: as it was. `Some(None)`: there is none any more.
     monitor: Option<Option<Served>>,
 }
@@ -24,32 +25,51 @@ type Changes = Vec<String>;
 impl Agent {
     /// The configuration was read again: takes over what has changed, or says why not.
     pub(super) fn reload(&mut self, plan: Option<Box<Plan>>, problems: &Problems) {
-        for p in problems.sorted() {
+        let found = || problems.first_error().unwrap_or_else(|| "nothing to run".to_owned());
+        let outcome = match plan {
+            Some(plan) if problems.errors() == 0 => self.apply(*plan),
+            _ => Err(format!("{} ({})", found(), problems.summary())),
+        };
+        let all: Vec<String> = problems.sorted().iter().map(|p| p.to_string()).collect();
+        let said = outcome.as_ref().err().map(|why| format!("{why}\n{}", all.join("\n")));
+        let again = said.is_some() && self.refused == said;
+        for p in problems.sorted().iter().filter(|_| !again) {
             match p.severity {
                 Severity::Error => log::error!("{p}"),
                 Severity::Warning => log::warn!("{p}"),
                 Severity::Ignored | Severity::Note => {}
             }
         }
-        let outcome = match plan {
-            Some(plan) if problems.errors() == 0 => self.apply(*plan),
-            _ => Err(format!("the configuration has {}", problems.summary())),
-        };
         match outcome {
-            Ok(changes) if changes.is_empty() => {
-                self.counters.reloaded(false, None);
-                log::info!("configuration read again: nothing has changed");
-            }
             Ok(changes) => {
-                self.counters.reloaded(true, None);
-                log::info!("configuration version {}: {}", self.counters.version(), changes.join(", "));
+                self.reload_at = None;
+                self.counters.reloaded(!changes.is_empty(), None);
+                match changes.is_empty() {
+                    true => log::info!("configuration read again: nothing has changed"),
+                    false => {
+                        log::info!(
+                            "configuration version {}: {}",
+                            self.counters.version(),
+                            changes.join(", ")
+                        );
+                    }
+                }
             }
             Err(why) => {
                 self.counters.reloaded(false, Some(&why));
-                let version = self.counters.version();
-                log::error!("reload refused: {why}; version {version} of the configuration keeps running");
+                self.reload_at = self.options.reload.map(|every| Instant::now() + every);
+                if !again {
+                    let version = self.counters.version();
+                    let then = self.options.reload.map_or(String::new(), |every| {
+                        format!("; it is tried again every {} s", every.as_secs())
+                    });
+                    log::error!(
+                        "reload refused: {why}; version {version} of the configuration keeps running{then}"
+                    );
+                }
             }
         }
+        self.refused = said;
     }
 
     fn apply(&mut self, plan: Plan) -> Result<Changes, String> {
@@ -61,6 +81,7 @@ impl Agent {
         self.switch_sinks(&plan, new.sinks, going, &mut old_sinks, &mut changes);
         self.channels.iter_mut().for_each(|c| c.try_open(Instant::now()));
         self.switch_sources(&plan, new.sources, &mut changes);
+        self.metrics = new.metrics;
         if let Some(mut monitor) = new.monitor {
             monitor.iter_mut().for_each(|m| m.try_start(&self.net, Instant::now()));
             if let Some(old) = std::mem::replace(&mut self.monitor, monitor) {
@@ -89,23 +110,26 @@ impl Agent {
         };
         let mut sinks = Vec::new();
         for k in plan.sinks.iter().filter(|k| self.unchanged_sink(plan, k).is_none()) {
-            let old = self.sinks.iter().find(|o| o.name() == k.planned.name);
+            // One that goes on for a channel that goes keeps its counters for itself.
+            let mut old = self.sinks.iter().chain(&self.leaving_sinks);
+            let old = old.find(|o| o.name() == k.planned.name && self.keeps_channel(plan, o.channel.name()));
             let counters = old.map_or_else(|| SinkCounters::new(&k.planned.name), |o| o.counters.clone());
             sinks.push(RunningSink::new(k.clone(), counters, attach(&k.channel)?));
         }
         let mut id = self.next_id;
         let mut sources = Vec::new();
         for r in plan.sources.iter().filter(|r| self.unchanged_source(plan, r).is_none()) {
-            let old = self.sources.iter().find(|o| o.name() == r.planned.name);
-            let counters =
-                old.map_or_else(|| SourceCounters::new(&r.planned.name), |o| o.deliver.counters.clone());
+            let name = &r.planned.name;
+            let running = self.sources.iter().find(|o| o.name() == name).map(|o| &o.deliver.counters);
+            let leaving = || self.leaving.iter().find(|l| l.name == *name).map(Leaving::counters);
+            let counters = running.or_else(leaving).cloned().unwrap_or_else(|| SourceCounters::new(name));
             id += 1;
             sources.push(new_source(SourceId(id), r, counters, &attach)?);
         }
-        let wanted = monitoring::wanted(&plan.settings, &self.options);
-        let mut monitor = (wanted != monitoring::wanted(&self.plan.settings, &self.options)).then(|| {
+        let metrics = monitoring::wanted(&plan.settings, &self.options)?;
+        let mut monitor = (metrics != self.metrics).then(|| {
             id += 1;
-            wanted.map(|w| monitoring::source(SourceId(id), w, &self.registry))
+            metrics.clone().map(|w| monitoring::source(SourceId(id), w, &self.registry))
         });
         // Addresses that come free by this reload can be had by it.
         let stays =
@@ -117,16 +141,30 @@ impl Agent {
             s.prepare(&sockets).map_err(|e| format!("{} {}: {e}", s.kind, s.name()))?;
         }
         self.next_id = id;
-        Ok(Prepared { channels, sinks, sources, monitor })
+        Ok(Prepared { channels, sinks, sources, metrics, monitor })
     }
 
-    /// A channel that nobody takes from cannot be drained before it goes.
+    /// What is in a channel needs a sink: the one it has, if the channel goes, else one that it will have.
     fn refuse_stranded_events(&self, plan: &Plan) -> Result<(), String> {
-        for c in self.channels.iter().filter(|c| !plan.channels.iter().any(|p| is_same(p, &c.planned))) {
-            let backlog = c.channel.backlog();
-            if backlog > 0 && !self.sinks.iter().any(|k| Arc::ptr_eq(&k.channel, &c.channel)) {
-                let name = c.name();
-                return Err(format!("channel {name} would go with {backlog} events that no sink takes"));
+        for c in &self.channels {
+            let (name, backlog) = (c.name(), c.channel.backlog());
+            let stays = plan.channels.iter().any(|p| is_same(p, &c.planned));
+            let (what, is_taken) = match stays {
+                true => ("stay", plan.sinks.iter().any(|k| k.channel == name)),
+                false => ("go", self.sinks.iter().any(|k| Arc::ptr_eq(&k.channel, &c.channel))),
+            };
+            let was_taken = self.sinks.iter().any(|k| Arc::ptr_eq(&k.channel, &c.channel));
+            if backlog > 0 && !is_taken && (was_taken || !stays) {
+                return Err(format!("channel {name} would {what} with {backlog} events that no sink takes"));
+            }
+        }
+        // What a writer leaves half done looks like this.
+        for (what, before, after) in [
+            ("sources", self.plan.sources.len(), plan.sources.len()),
+            ("sinks", self.plan.sinks.len(), plan.sinks.len()),
+        ] {
+            if before > 0 && after == 0 {
+                return Err(format!("the agent would have no {what} any more; restart it, if that is meant"));
             }
         }
         Ok(())
@@ -222,6 +260,12 @@ impl Agent {
             self.gone.push(Gone::new(c, its));
         }
         ending.append(&mut old);
+        // Of one that has left, and is at work still, this may be the return.
+        let returns = |k: &RunningSink| self.sinks.iter().any(|s| s.name() == k.name() && !s.has_begun());
+        let (followed, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leaving_sinks).into_iter().partition(returns);
+        self.leaving_sinks = others;
+        ending.extend(followed);
         for k in ending.drain(..) {
             match self.sinks.iter_mut().find(|s| s.name() == k.name()) {
                 Some(successor) => successor.replaces(k),
@@ -239,6 +283,8 @@ impl Agent {
         // Those with sockets listen before their predecessors end; those with threads begin after.
         new.iter_mut().filter(|s| s.is_bound()).for_each(|s| s.try_start(&self.net, Instant::now()));
         let names: Vec<String> = new.iter().map(|s| s.name().to_owned()).collect();
+        let leaving = std::mem::take(&mut self.leaving);
+        self.leaving = leaving.into_iter().filter_map(|l| l.before_its_heir(&mut new)).collect();
         for p in &plan.sources {
             let name = &p.planned.name;
             if let Some(s) = take(&mut new, |s| s.name() == name) {

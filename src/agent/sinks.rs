@@ -1,11 +1,12 @@
 //! Running sinks, each on a thread of its own. In a reload a changed sink's successor begins when it is over: there are
-//! never two of one name at work. Belongs to the main thread.
+//! never two of one name at work on one channel. Belongs to the main thread.
 
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
+use crate::clock::Backoff;
 use crate::component::SinkParts;
 use crate::config::PlannedSink;
-use crate::counters::SinkCounters;
+use crate::counters::{SinkCounters, State};
 use crate::lifecycle::Stop;
 use crate::registry;
 use crate::runner::{Budget, SinkRunner};
@@ -21,13 +22,14 @@ pub struct RunningSink {
     pub channel: Arc<dyn Channel>,
     /// `None` until it begins, and when it has ended.
     worker: Option<Worker>,
-    /// The thread that has to be over first, and until when that is waited for.
-    before: Option<(Worker, Instant)>,
+    /// Threads that have to be over first, and until when that is waited for.
+    before: Vec<(Worker, Instant)>,
+    retry: Option<(Instant, Backoff)>,
 }
 
 impl RunningSink {
     pub fn new(planned: PlannedSink, counters: Arc<SinkCounters>, channel: Arc<dyn Channel>) -> RunningSink {
-        RunningSink { planned, counters, channel, worker: None, before: None }
+        RunningSink { planned, counters, channel, worker: None, before: Vec::new(), retry: None }
     }
 
     pub fn name(&self) -> &str {
@@ -37,29 +39,56 @@ impl RunningSink {
     /// Tells the sink of that name before this one to end; this one waits for it.
     pub fn replaces(&mut self, old: RunningSink) {
         old.halt();
-        // If that one had not begun, the one before it may be at work still.
-        let (worker, before) = (old.worker, old.before);
-        self.before = worker.map(|w| (w, Instant::now() + PATIENCE)).or(before);
+        // Those before that one may be at work still.
+        self.before.extend(old.before);
+        self.before.extend(old.worker.map(|w| (w, Instant::now() + PATIENCE)));
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.worker.is_some()
     }
 
     pub fn is_waiting(&self) -> bool {
-        self.worker.is_none() && self.before.is_some()
+        self.worker.is_none() && !self.before.is_empty()
+    }
+
+    /// When it wants to be tried again, if its thread could not be had.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry.as_ref().map(|(at, _)| *at)
     }
 
     /// Begins, if it has not and nothing stands before it.
-    pub fn try_start(&mut self) -> Result<(), String> {
-        if self.worker.is_some() {
-            return Ok(());
+    pub fn try_start(&mut self) {
+        let now = Instant::now();
+        if self.worker.is_some() || self.retry_at().is_some_and(|at| at > now) {
+            return;
         }
-        if let Some((before, until)) = &self.before {
-            if !before.is_over() {
-                if *until > Instant::now() {
-                    return Ok(());
-                }
-                log::error!("sink {}: the one before it hangs in a call and is left behind", self.name());
+        let name = self.name().to_owned();
+        self.before.retain(|(before, until)| {
+            if !before.is_over() && *until <= now {
+                before.stop.disown();
+                log::error!("sink {name}: the one before it hangs in a call and is left behind");
+                return false;
             }
-            self.before = None;
+            !before.is_over()
+        });
+        if !self.before.is_empty() {
+            return;
         }
+        match self.spawn() {
+            Ok(worker) => (self.worker, self.retry) = (Some(worker), None),
+            Err(why) => {
+                let first = || Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+                let mut backoff = self.retry.take().map_or_else(first, |(_, backoff)| backoff);
+                let pause = backoff.next_pause();
+                log::error!("sink {name}: {why}; next try in {} ms", pause.as_millis());
+                self.counters.health.set(State::Failed(why));
+                self.retry = Some((now + pause, backoff));
+            }
+        }
+    }
+
+    fn spawn(&self) -> Result<Worker, String> {
         let spec =
             registry::sink(self.planned.planned.declared).ok_or("a sink type without a build function")?;
         let stop = Arc::new(Stop::default());
@@ -72,9 +101,8 @@ impl RunningSink {
             counters: self.counters.clone(),
             stop: stop.clone(),
         };
-        let thread = runner.spawn().map_err(|e| format!("thread of sink {}: {e}", self.name()))?;
-        self.worker = Some(Worker { stop, thread });
-        Ok(())
+        let thread = runner.spawn().map_err(|e| format!("cannot have a thread: {e}"))?;
+        Ok(Worker { stop, thread })
     }
 
     /// Deliver what is there, then end.
@@ -104,25 +132,23 @@ impl RunningSink {
 
 /// Has all sinks drain and end; halts those that have not at the deadline. `false` when there are such.
 pub fn stop_all(sinks: &mut [RunningSink], deadline: Instant) -> bool {
-    for k in sinks.iter_mut() {
-        // What is in its channel needs somebody who delivers it.
-        while k.is_waiting() && Instant::now() < deadline {
-            if let Err(e) = k.try_start() {
-                log::error!("{e}");
-                break;
-            }
-            std::thread::park_timeout(Duration::from_millis(2));
+    sinks.iter().for_each(RunningSink::drain);
+    // What is in the channel of one that waits for its predecessor needs somebody who delivers it.
+    while sinks.iter().any(RunningSink::is_waiting) && Instant::now() < deadline {
+        for k in sinks.iter_mut().filter(|k| k.is_waiting()) {
+            k.try_start();
+            k.drain();
         }
-        k.drain();
+        std::thread::park_timeout(Duration::from_millis(2));
     }
     let mut in_time = true;
     for k in sinks.iter() {
-        if !k.wait(deadline) {
+        if k.is_waiting() || !k.wait(deadline) {
             in_time = false;
             log::error!("sink {} did not finish in time", k.name());
-            k.halt();
         }
     }
+    sinks.iter().for_each(RunningSink::halt);
     // A halted sink ends after the call it is in; one that hangs in it is left behind.
     let grace = Instant::now() + GRACE;
     sinks.iter().for_each(|k| {

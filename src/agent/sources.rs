@@ -9,7 +9,7 @@ use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
 use crate::clock::Backoff;
 use crate::component::Source;
-use crate::counters::State;
+use crate::counters::{SourceCounters, State};
 use crate::deliver::Deliver;
 use crate::lifecycle::Stop;
 use crate::net::{bind_tcp, bind_udp, Attach, Detached, Endpoint, Loops, SourceId};
@@ -29,11 +29,13 @@ pub struct Served {
     id: SourceId,
     /// `source` or `monitor`: how logs call it.
     pub kind: &'static str,
+    /// Its type, as components are called.
+    type_name: &'static str,
     pub deliver: Arc<Deliver>,
     make: Make,
     running: Running,
-    /// The thread that has to be over first.
-    before: Option<Worker>,
+    /// The source of this name that has to be over first.
+    before: Option<Leaving>,
 }
 
 enum Running {
@@ -57,9 +59,23 @@ enum Copy {
 }
 
 impl Served {
-    pub fn new(id: SourceId, kind: &'static str, deliver: Arc<Deliver>, make: Make) -> Served {
+    pub fn new(
+        id: SourceId,
+        kind: &'static str,
+        type_name: &'static str,
+        deliver: Arc<Deliver>,
+        make: Make,
+    ) -> Served {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
-        Served { id, kind, deliver, make, running: Running::Not(Instant::now(), backoff), before: None }
+        Served {
+            id,
+            kind,
+            type_name,
+            deliver,
+            make,
+            running: Running::Not(Instant::now(), backoff),
+            before: None,
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -74,16 +90,42 @@ impl Served {
         }
     }
 
-    /// Whether another's thread has to be over first.
+    /// Whether another one has to be over first.
     pub fn is_waiting(&self) -> bool {
         self.before.is_some()
     }
 
+    /// Whether one that is to be over first still writes to this channel.
+    pub fn waits_for_writer_to(&self, channel: &Arc<dyn Channel>) -> bool {
+        self.before.as_ref().is_some_and(|l| l.uses(channel))
+    }
+
+    /// This one does not begin before that one is over.
+    pub fn follow(&mut self, before: Leaving) {
+        self.before = Some(before);
+    }
+
+    /// Whether it has to wait for a predecessor that is at work: it has a thread of its own, and does not run yet.
+    fn can_follow(&self) -> bool {
+        matches!(self.running, Running::Not(..)) && matches!((self.make)(), Source::Polled { .. })
+    }
+
     /// Takes what it needs of the machine before it is to run: its socket, a copy of one of `others` if that is at the
-    /// same address.
+    /// same address. Where one of them stands in the way (the same port, another address) it is tried again later.
     pub fn prepare(&mut self, others: &[&Socket]) -> Result<(), String> {
-        if let Some((attach, socket)) = self.bind(others)? {
-            self.running = Running::Bound(Box::new(attach), socket);
+        match self.bind(others) {
+            Ok(Some((attach, socket))) => self.running = Running::Bound(Box::new(attach), socket),
+            Ok(None) => {}
+            Err(e) => {
+                let (endpoint, is_tcp) = match (self.make)() {
+                    Source::Stream { endpoint, .. } => (endpoint, true),
+                    Source::Datagram { endpoint, .. } => (endpoint, false),
+                    Source::Polled { .. } => return Err(e),
+                };
+                if !others.iter().any(|o| o.stands_in_the_way(&endpoint, is_tcp)) {
+                    return Err(e);
+                }
+            }
         }
         Ok(())
     }
@@ -98,7 +140,7 @@ impl Served {
 
     /// Starts it, if it does not run and its time for a try has come.
     pub fn try_start(&mut self, net: &Loops, now: Instant) {
-        if self.before.as_ref().is_some_and(|w| !w.is_over()) || self.retry_at().is_some_and(|at| at > now) {
+        if self.before.as_ref().is_some_and(|l| !l.is_gone()) || self.retry_at().is_some_and(|at| at > now) {
             return;
         }
         self.before = None;
@@ -176,17 +218,17 @@ impl Served {
 
     /// Ends it without hurry. What of it has to be waited for; a polled source of its name among the `heirs` waits for
     /// it by itself.
-    pub fn end(self, net: &Loops, heirs: &mut [Served]) -> Option<Leaving> {
+    pub fn end(mut self, net: &Loops, heirs: &mut [Served]) -> Option<Leaving> {
         let (name, deliver) = (self.name().to_owned(), self.deliver);
         let how = match self.running {
-            Running::Not(..) | Running::Bound(..) => {
-                let worker = self.before?;
-                Ending::OnThread(worker)
-            }
+            Running::Not(..) | Running::Bound(..) => return self.before.take(),
             Running::OnLoops(socket) => {
                 let handed_over = heirs.iter().any(|s| s.listens_with(&socket));
+                let fits =
+                    |h: &&Served| h.name() == name && h.type_name == self.type_name && h.socket().is_some();
+                let heir = heirs.iter().find(fits).map(|h| h.id);
                 let until = Instant::now() + NO_HURRY;
-                Ending::OnLoops(self.id, net.detach(self.id, until, handed_over))
+                Ending::OnLoops(self.id, net.replace(self.id, until, handed_over, heir))
             }
             Running::OnThread(worker) => {
                 worker.stop.drain();
@@ -194,24 +236,29 @@ impl Served {
             }
         };
         let leaving = Leaving { name, deliver, how };
-        match (leaving.how, heirs.iter_mut().find(|h| h.name() == leaving.name && h.retry_at().is_some())) {
-            (Ending::OnThread(worker), Some(heir)) => {
-                heir.before = Some(worker);
-                None
-            }
-            (how, _) => Some(Leaving { how, ..leaving }),
-        }
+        leaving.before_its_heir(heirs)
     }
 
     fn listens_with(&self, socket: &Socket) -> bool {
         match &self.running {
-            Running::OnLoops(own) | Running::Bound(_, own) => own.endpoint == socket.endpoint,
+            Running::OnLoops(own) | Running::Bound(_, own) => own.is_at(socket),
             _ => false,
         }
     }
 }
 
 impl Socket {
+    fn is_at(&self, other: &Socket) -> bool {
+        let same_kind =
+            matches!((&self.copy, &other.copy), (Copy::Tcp(_), Copy::Tcp(_)) | (Copy::Udp(_), Copy::Udp(_)));
+        same_kind && self.endpoint == other.endpoint
+    }
+
+    /// Whether what cannot be had now may be once this one is closed.
+    fn stands_in_the_way(&self, endpoint: &Endpoint, is_tcp: bool) -> bool {
+        matches!(self.copy, Copy::Tcp(_)) == is_tcp && self.endpoint.port == endpoint.port
+    }
+
     fn tcp_at(&self, endpoint: &Endpoint) -> Option<&TcpListener> {
         match &self.copy {
             Copy::Tcp(l) if self.endpoint == *endpoint => Some(l),
@@ -247,6 +294,23 @@ enum Ending {
 }
 
 impl Leaving {
+    /// Has the polled source of its name among `heirs` wait for it; itself, if there is none or it need not.
+    pub fn before_its_heir(self, heirs: &mut [Served]) -> Option<Leaving> {
+        let has_thread = matches!(self.how, Ending::OnThread(_));
+        let fits = |h: &&mut Served| h.name() == self.name && h.before.is_none() && h.can_follow();
+        match heirs.iter_mut().filter(|_| has_thread).find(fits) {
+            Some(heir) => {
+                heir.follow(self);
+                None
+            }
+            None => Some(self),
+        }
+    }
+
+    pub fn counters(&self) -> &Arc<SourceCounters> {
+        &self.deliver.counters
+    }
+
     pub fn is_gone(&self) -> bool {
         match &self.how {
             Ending::OnLoops(_, heard) => heard.wait(Instant::now()),
@@ -261,22 +325,22 @@ impl Leaving {
     /// Not later than then.
     fn hurry(&mut self, net: &Loops, deadline: Instant) {
         if let Ending::OnLoops(id, heard) = &mut self.how {
-            *heard = net.detach(*id, deadline, false);
+            *heard = net.detach(*id, deadline);
         }
     }
 
-    fn wait(&self, deadline: Instant) {
-        // The loops close what is left at the deadline, a thread is told to leave; a moment more lets them say so.
+    /// Waits until then; `false` when it is not over.
+    fn wait(&self, until: Instant) -> bool {
         match &self.how {
-            Ending::OnLoops(_, heard) => {
-                heard.wait(deadline + GRACE);
-            }
-            Ending::OnThread(worker) => {
-                if !worker.wait(deadline) {
-                    worker.stop.halt();
-                    worker.wait(Instant::now() + GRACE);
-                }
-            }
+            Ending::OnLoops(_, heard) => heard.wait(until),
+            Ending::OnThread(worker) => worker.wait(until),
+        }
+    }
+
+    /// There is no more time. (The loops know their deadline.)
+    fn halt(&self) {
+        if let Ending::OnThread(worker) = &self.how {
+            worker.stop.halt();
         }
     }
 }
@@ -289,6 +353,10 @@ pub fn stop_all(sources: Vec<Served>, mut leaving: Vec<Leaving>, net: &Loops, de
         leaving.extend(s.end(net, &mut []));
     }
     leaving.iter_mut().for_each(|l| l.hurry(net, deadline));
-    leaving.iter().for_each(|l| l.wait(deadline));
+    leaving.retain(|l| !l.wait(deadline));
+    leaving.iter().for_each(Leaving::halt);
+    // A moment more lets them say what is lost.
+    let grace = Instant::now() + GRACE;
+    leaving.retain(|l| !l.wait(grace));
     counters.iter().for_each(|c| c.health.set(State::Stopped));
 }

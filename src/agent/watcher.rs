@@ -6,6 +6,7 @@
 use super::Asked;
 use crate::config::{Loader, Problems};
 use std::io;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -33,7 +34,11 @@ pub fn watch(mut loader: Loader, every: Option<Duration>, to: Sender<Asked>) -> 
         };
         if again {
             let mut problems = Problems::default();
-            let plan = loader.load(&mut problems);
+            let loaded = catch_unwind(AssertUnwindSafe(|| loader.load(&mut problems)));
+            let plan = loaded.unwrap_or_else(|_| {
+                log::error!("a panic while the configuration was read");
+                None
+            });
             let _ = to.send(Asked::Apply(plan.map(Box::new), problems));
         }
     };

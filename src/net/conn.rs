@@ -24,6 +24,7 @@ use crate::event::{Batch, BufferPool};
 use mio::net::TcpStream;
 use std::io::{self, Read};
 use std::net::Shutdown;
+use std::sync::mpsc::Sender;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,14 @@ enum State {
     Discarding,
 }
 
+/// What a connection goes on with when its source is replaced.
+pub(super) struct Heir {
+    pub protocol: Arc<dyn Protocol>,
+    pub deliver: Arc<Deliver>,
+    /// Dropped when it does: the old source's channels are not written to any more.
+    pub _done: Sender<()>,
+}
+
 pub(super) struct Conn {
     pub socket: TcpStream,
     pub peer: Peer,
@@ -100,6 +109,10 @@ pub(super) struct Conn {
     /// Bytes it may still read, once its source stops.
     last_read: Option<usize>,
     stop_at: Option<Instant>,
+    /// Taken over when nothing waits and no answer is open.
+    heir: Option<Heir>,
+    /// Opens the next session, between two messages.
+    next_protocol: Option<Arc<dyn Protocol>>,
 }
 
 impl Conn {
@@ -133,6 +146,8 @@ impl Conn {
             out_since: None,
             last_read: None,
             stop_at: None,
+            heir: None,
+            next_protocol: None,
         }
     }
 
@@ -143,6 +158,32 @@ impl Conn {
             self.session = Some(protocol.open(&self.peer));
             self.pending.can_refuse = protocol.can_refuse();
             self.state = State::Open;
+        }
+    }
+
+    /// Its source is replaced by another one of its kind.
+    pub fn carry_over(&mut self, heir: Heir) {
+        self.heir = Some(heir);
+        self.change_over();
+    }
+
+    /// Goes on for the new source as soon as the old one's batches are settled, and by the new one's keys as soon as no
+    /// message is half read.
+    fn change_over(&mut self) {
+        if self.heir.is_some() && self.pending.is_empty() {
+            if let Some(heir) = self.heir.take() {
+                self.pending.deliver = heir.deliver;
+                self.next_protocol = Some(heir.protocol);
+            }
+        }
+        let half_read = self.intake.in_hand().is_some()
+            || self.intake.unfinished() > 0
+            || self.session.as_ref().is_some_and(|s| s.memory() > 0);
+        if self.state == State::Open && !half_read {
+            if let Some(protocol) = self.next_protocol.take() {
+                self.pending.can_refuse = protocol.can_refuse();
+                self.session = Some(protocol.open(&self.peer));
+            }
         }
     }
 
@@ -213,6 +254,7 @@ impl Conn {
         self.settle();
         let waited = !self.pending.is_empty();
         self.pending.retry(t.now);
+        self.change_over();
         self.decode(t);
         let mut starved = false;
         if self.may_read(t) {
@@ -230,6 +272,7 @@ impl Conn {
             }
         }
         self.settle();
+        self.change_over();
         if let Err(e) = self.flush(t) {
             self.deafen(&e);
         }
@@ -244,6 +287,7 @@ impl Conn {
     /// Whether another batch may be decoded now.
     fn may_decode(&self, t: &Turn<'_>) -> bool {
         self.state == State::Open
+            && self.heir.is_none()
             && !self.pending.is_parked()
             && self.pending.open() < t.settings.max_pipelined
             && !self.out.is_crowded()

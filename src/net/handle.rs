@@ -46,6 +46,8 @@ pub(super) struct Detach {
     pub deadline: Instant,
     /// Another source has a copy of the socket: what waits there is for it.
     pub handed_over: bool,
+    /// The source, attached already, that takes over the connections there are.
+    pub heir: Option<SourceId>,
     /// Dropped when done.
     pub done: Sender<()>,
 }
@@ -113,12 +115,33 @@ impl Loops {
         self.0[home].send(Command::Attach(id, Box::new(source)));
     }
 
-    /// Stops serving a source. Called again, it changes the deadline. `handed_over`: another source listens on a copy
-    /// of its socket.
-    pub fn detach(&self, source: SourceId, deadline: Instant, handed_over: bool) -> Detached {
+    /// Stops serving a source. Called again, it changes the deadline.
+    pub fn detach(&self, source: SourceId, deadline: Instant) -> Detached {
+        self.send_detach(source, deadline, false, None)
+    }
+
+    /// Stops serving a source in whose place another one is attached already. `handed_over`: that one listens on a copy
+    /// of its socket. `heir`: takes over its connections too, each when what it has brought is stored and answered.
+    pub fn replace(
+        &self,
+        source: SourceId,
+        deadline: Instant,
+        handed_over: bool,
+        heir: Option<SourceId>,
+    ) -> Detached {
+        self.send_detach(source, deadline, handed_over, heir)
+    }
+
+    fn send_detach(
+        &self,
+        source: SourceId,
+        deadline: Instant,
+        handed_over: bool,
+        heir: Option<SourceId>,
+    ) -> Detached {
         let (done, heard) = channel();
         let home = source.home(self.0.len());
-        self.0[home].send(Command::Detach(Detach { source, deadline, handed_over, done }));
+        self.0[home].send(Command::Detach(Detach { source, deadline, handed_over, heir, done }));
         Detached(heard)
     }
 

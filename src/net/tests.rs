@@ -396,7 +396,7 @@ fn a_stop_serves_the_whole_backlog() {
             k
         })
         .collect();
-    assert!(b.net.detach(s.id, Instant::now() + PATIENCE, false).wait(Instant::now() + PATIENCE));
+    assert!(b.net.detach(s.id, Instant::now() + PATIENCE).wait(Instant::now() + PATIENCE));
     drop(clients);
     assert_eq!(bodies(&c).len(), 300);
 }
@@ -427,7 +427,7 @@ fn datagrams_fill_the_room_there_is_and_the_rest_is_counted() {
     let deliver = Arc::new(Deliver::new(counters.clone(), Chain::default(), selector, list));
     b.net.attach(SourceId(9), Attach::Datagram { socket, protocol: Box::new(Datagram), deliver });
     until("all are received", || counters.event_received.get() == 130);
-    assert!(b.net.detach(SourceId(9), Instant::now() + PATIENCE, false).wait(Instant::now() + PATIENCE));
+    assert!(b.net.detach(SourceId(9), Instant::now() + PATIENCE).wait(Instant::now() + PATIENCE));
     assert_eq!((counters.event_accepted.get(), counters.event_dropped.get()), (100, 30));
     assert!(bodies(&c).iter().enumerate().all(|(i, t)| *t == i.to_string()));
 }
@@ -511,7 +511,7 @@ fn a_stop_reads_what_is_there_and_counts_what_finds_no_room() {
     client.send(&"x\n".repeat(25));
     until("the channel is full", || s.counters.parked.get() == 1);
     let deadline = Instant::now() + Duration::from_millis(300);
-    assert!(b.net.detach(s.id, deadline, false).wait(Instant::now() + PATIENCE));
+    assert!(b.net.detach(s.id, deadline).wait(Instant::now() + PATIENCE));
     assert!(TcpStream::connect(s.addr).is_err(), "nobody listens any more");
     let stored = bodies(&c).len() as u64;
     let n = &s.counters;
@@ -529,10 +529,7 @@ fn a_ticket_outlives_its_connection() {
     let mut client = Client::to(&s);
     client.send("1\n");
     until("it is appended", || c.open_tickets() == 1);
-    assert!(b
-        .net
-        .detach(s.id, Instant::now() + Duration::from_millis(50), false)
-        .wait(Instant::now() + PATIENCE));
+    assert!(b.net.detach(s.id, Instant::now() + Duration::from_millis(50)).wait(Instant::now() + PATIENCE));
     assert_eq!(client.rest(), "FAILED: the agent stops\n", "nobody knows yet: the sender may repeat it");
     assert_eq!((s.counters.event_accepted.get(), s.counters.event_refused.get()), (0, 1));
     c.end(0, Ok(()));

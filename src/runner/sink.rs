@@ -70,7 +70,9 @@ impl SinkRunner {
         if let Some(b) = &mut budget {
             b.tell(&self.name);
         }
-        self.counters.health.set(State::Stopped);
+        if !self.stop.is_disowned() {
+            self.counters.health.set(State::Stopped);
+        }
     }
 
     /// One sink's life, from start to stop. `false`: it ended before its time, another has to begin.

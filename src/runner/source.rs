@@ -188,15 +188,22 @@ impl SourceRunner {
                     }
                     "the agent stops, its channel is full".to_owned()
                 }
+                // Who waits no longer leaves the line: behind its head nobody gets room.
                 Attempt::Refused(PutError::TooLarge(why)) => match delivery.split() {
-                    Some(rest) => return self.place(delivery, wake) + self.place(rest, wake),
+                    Some(rest) => {
+                        drop(place);
+                        return self.place(delivery, wake) + self.place(rest, wake);
+                    }
                     None => {
                         counters.channel_write_fail.one();
                         log::error!("source {name}: {} events are lost: {why}", delivery.events());
                         return delivery.events();
                     }
                 },
-                Attempt::Refused(e) => e.to_string(),
+                Attempt::Refused(e) => {
+                    place = None;
+                    e.to_string()
+                }
             };
             counters.channel_write_fail.one();
             if self.stop.is_halted() {

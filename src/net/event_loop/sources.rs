@@ -4,6 +4,7 @@
 //! in turn; each serves its own. A source's end passes through its home too, so that every loop hears of it after the
 //! last connection that was handed to it.
 
+use super::super::conn::Heir;
 use super::super::handle::Detach;
 use super::super::listener::Accepted;
 use super::super::source::Attach;
@@ -165,14 +166,38 @@ impl EventLoop {
         }
         let open: Vec<Token> =
             self.sources.get(&source).map_or(Vec::new(), |s| s.connections.iter().copied().collect());
+        let heir = d.heir.and_then(|id| Some((id, self.sources.get(&id)?)));
+        let heir = heir.and_then(|(id, s)| Some((id, s.protocol.clone()?, s.deliver.clone())));
         for token in open {
-            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
+            if let Some((id, protocol, deliver)) = &heir {
+                let how =
+                    Heir { protocol: protocol.clone(), deliver: deliver.clone(), _done: d.done.clone() };
+                self.carry_over(token, source, *id, how);
+            } else if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
                 c.stop(deadline);
                 // The edge for what is there may be long gone.
                 c.intake.readable = true;
             }
             self.enqueue(token);
         }
+    }
+
+    /// From now on a connection is another source's; it changes over when it is through with what it has.
+    fn carry_over(&mut self, token: Token, from: SourceId, to: SourceId, how: Heir) {
+        let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
+        *source = to;
+        if let Some(s) = self.sources.get_mut(&from) {
+            s.connections.remove(&token);
+            self.budget.count(&mut s.share, c.charged, 0);
+        }
+        if let Some(s) = self.sources.get_mut(&to) {
+            s.connections.insert(token);
+            self.budget.count(&mut s.share, 0, c.charged);
+        }
+        // It stood in the old one's line.
+        c.starved = false;
+        c.intake.readable = true;
+        c.carry_over(how);
     }
 
     /// Ends detached sources whose last connection is gone.

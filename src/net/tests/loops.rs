@@ -72,7 +72,7 @@ fn a_source_is_gone_when_its_last_connection_on_any_loop_is() {
         k.send(&format!("{i}\n"));
         until("it is appended", || c.open_tickets() == i + 1);
     }
-    let gone = b.net.detach(s.id, Instant::now() + PATIENCE, false);
+    let gone = b.net.detach(s.id, Instant::now() + PATIENCE);
     until("nobody listens", || TcpStream::connect(s.addr).is_err());
     for _ in 0..8 {
         c.end(0, Ok(()));
@@ -103,7 +103,7 @@ fn a_stop_reads_what_was_sent_on_every_loop() {
             k
         })
         .collect();
-    assert!(b.net.detach(s.id, Instant::now() + PATIENCE, false).wait(Instant::now() + PATIENCE));
+    assert!(b.net.detach(s.id, Instant::now() + PATIENCE).wait(Instant::now() + PATIENCE));
     drop(clients);
     let got = bodies(&c);
     assert_eq!((got.len(), s.counters.event_accepted.get()), (10_000, 10_000));
@@ -126,12 +126,12 @@ fn an_end_can_be_hurried_on_every_loop() {
         k.send(&format!("{i}\n"));
         until("it is appended", || c.open_tickets() == i + 1);
     }
-    let _unheard = b.net.detach(s.id, Instant::now() + PATIENCE, false);
+    let _unheard = b.net.detach(s.id, Instant::now() + PATIENCE);
     // Its home, loop 0, has the third: connections go round from the loop behind it.
     c.end(2, Ok(()));
     assert_eq!(clients.pop().unwrap().rest(), "OK\n");
     until("it is gone", || s.counters.open_connections.get() == 2);
-    let hurried = b.net.detach(s.id, Instant::now(), false);
+    let hurried = b.net.detach(s.id, Instant::now());
     assert!(hurried.wait(Instant::now() + PATIENCE));
     for k in clients {
         assert_eq!(k.rest(), "FAILED: the agent stops\n");
@@ -177,7 +177,7 @@ fn a_listener_that_is_handed_over_refuses_nobody() {
         let served = counters.event_accepted.get();
         until("it serves", || counters.event_accepted.get() > served + 5);
         let next = b.attach(listener.try_clone().unwrap(), lines(), &counters, &[&c]);
-        assert!(b.net.detach(id, Instant::now() + PATIENCE, true).wait(Instant::now() + PATIENCE));
+        assert!(b.net.replace(id, Instant::now() + PATIENCE, true, None).wait(Instant::now() + PATIENCE));
         id = next;
     }
     over.store(true, std::sync::atomic::Ordering::Relaxed);
