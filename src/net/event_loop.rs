@@ -18,7 +18,7 @@ use super::udp::{Datagrams, LARGEST};
 use super::Settings;
 use crate::event::BufferPool;
 use mio::{Events, Poll};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
@@ -65,6 +65,8 @@ struct EventLoop {
     names: Arc<Names>,
     scratch: Vec<u8>,
     told: Throttle,
+    /// Collected, and not carried out yet.
+    commands: VecDeque<Command>,
 }
 
 /// Starts the threads of `n` loops, `loop:0` and so on.
@@ -111,6 +113,7 @@ impl EventLoop {
             names,
             scratch: Vec::new(),
             told: Throttle::default(),
+            commands: VecDeque::new(),
         }
     }
 
@@ -144,13 +147,15 @@ impl EventLoop {
             }
         }
         if collect {
-            for c in self.shared.collect(woken) {
-                if let Command::Shutdown = c {
-                    return false;
-                }
-                self.command(c);
-            }
+            self.commands.extend(self.shared.collect(woken));
             woken.drain(..).for_each(|t| self.enqueue(t));
+        }
+        // One by one: what is left after a panic is for the next turn.
+        while let Some(c) = self.commands.pop_front() {
+            if let Command::Shutdown = c {
+                return false;
+            }
+            self.command(c);
         }
         self.serve();
         self.expire();
@@ -159,7 +164,7 @@ impl EventLoop {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.runs.is_empty() {
+        if !self.runs.is_empty() || !self.commands.is_empty() {
             return Some(Duration::ZERO);
         }
         let next = self.deadlines.next()?;

@@ -91,7 +91,12 @@ impl EventLoop {
     }
 
     pub(super) fn attach(&mut self, id: SourceId, attach: Attach) {
-        let Some(token) = self.entries.next_token() else { return };
+        let Some(token) = self.entries.next_token() else {
+            let (Attach::Stream { deliver, .. } | Attach::Datagram { deliver, .. }) = attach;
+            deliver.counters.health.set(State::Failed("too many connections are open".into()));
+            log::error!("source {}: cannot be served, too many connections are open", deliver.counters.name);
+            return;
+        };
         let mio_token = mio::Token(token.0);
         let registry = self.poll.registry();
         let (protocol, deliver, registered, kind) = match attach {
