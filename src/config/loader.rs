@@ -14,6 +14,8 @@ use super::wiring::{load, Text};
 /// Everything that is needed to read a configuration once more.
 pub struct Loader {
     origins: Vec<Tracked>,
+    /// The last load lacked an origin: what it read of the others has not been applied.
+    is_incomplete: bool,
     agent: String,
     options: RunOptions,
     catalog: &'static dyn Catalog,
@@ -36,14 +38,14 @@ impl Loader {
         agent_declared: &'static Declared,
     ) -> Loader {
         let origins = origins.into_iter().map(|origin| Tracked { origin, is_told: false }).collect();
-        Loader { origins, agent, options, catalog, agent_declared }
+        Loader { origins, is_incomplete: false, agent, options, catalog, agent_declared }
     }
 
     /// Reads everything anew. `None`: nothing could run; what is wrong is among the problems, and may be an error
     /// of a part only when there is a plan.
     pub fn load(&mut self, problems: &mut Problems) -> Option<Plan> {
         let mut texts = Vec::new();
-        let mut is_complete = true;
+        self.is_incomplete = false;
         for t in &mut self.origins {
             let place = t.origin.place();
             if t.origin.is_other_format() {
@@ -56,21 +58,22 @@ impl Loader {
                 Ok(bytes) => texts.push(Text { file: place.file, bytes }),
                 Err(why) => {
                     problems.error(&place, "", why);
-                    is_complete = false;
+                    self.is_incomplete = true;
                 }
             }
         }
         // A part of a configuration is another configuration.
-        if !is_complete {
+        if self.is_incomplete {
             return None;
         }
         load(&texts, &self.agent, &self.options, self.catalog, self.agent_declared, problems)
     }
 
     /// Whether something is there that was not loaded yet. What cannot be read now counts as unchanged, and is
-    /// told once.
+    /// told once. After a load that lacked something: whether everything is there again, and only then.
     pub fn has_changed(&mut self) -> bool {
         let mut is_changed = false;
+        let mut is_complete = true;
         for t in self.origins.iter_mut().filter(|t| !t.origin.is_other_format()) {
             match t.origin.has_changed() {
                 Ok(changed) => {
@@ -78,6 +81,7 @@ impl Loader {
                     t.is_told = false;
                 }
                 Err(why) => {
+                    is_complete = false;
                     if !std::mem::replace(&mut t.is_told, true) {
                         let file = t.origin.place().file;
                         log::warn!("{file}: {why}; the configuration that runs stays");
@@ -85,7 +89,10 @@ impl Loader {
                 }
             }
         }
-        is_changed
+        match self.is_incomplete {
+            true => is_complete,
+            false => is_changed,
+        }
     }
 }
 
@@ -131,6 +138,36 @@ mod tests {
         let (batch, said) = load(&mut loader);
         assert!(batch.is_none() && said.iter().any(|s| s.contains("cannot be read")), "{said:?}");
         std::fs::remove_file(&one).unwrap();
+    }
+
+    #[test]
+    fn what_was_read_beside_a_missing_file_is_loaded_when_that_is_back() {
+        let path = |n: &str| {
+            let file = std::env::temp_dir().join(format!("flumed-loader-{}-{n}", std::process::id()));
+            file.to_str().unwrap().to_owned()
+        };
+        let (one, two, away) = (path("here"), path("there"), path("away"));
+        std::fs::write(&one, GOOD).unwrap();
+        std::fs::write(&two, "a.channels.c.capacity = 900\n").unwrap();
+        let origins = [&one, &two].map(|p| Origin::file(p)).into();
+        let mut loader = Loader::new(origins, "a".into(), RunOptions::default(), &Known, &AGENT);
+        let batch = |loader: &mut Loader| {
+            let plan = loader.load(&mut Problems::default());
+            plan.map(|p| p.sources[0].planned.context.int("batchSize").unwrap())
+        };
+        assert_eq!(batch(&mut loader), Some(100));
+        std::fs::rename(&two, &away).unwrap();
+        std::fs::write(&one, format!("{GOOD}a.sources.r.batchSize = 5\n")).unwrap();
+        assert!(loader.has_changed());
+        assert_eq!(batch(&mut loader), None);
+        std::fs::write(&one, format!("{GOOD}a.sources.r.batchSize = 6\n")).unwrap();
+        assert!(!loader.has_changed() && !loader.has_changed(), "one is still missing");
+        std::fs::rename(&away, &two).unwrap();
+        assert!(loader.has_changed());
+        assert_eq!(batch(&mut loader), Some(6));
+        assert!(!loader.has_changed(), "all is loaded");
+        std::fs::remove_file(&one).unwrap();
+        std::fs::remove_file(&two).unwrap();
     }
 
     #[test]

@@ -112,10 +112,12 @@ impl Origin {
         end.is_some_and(|e| ["json", "yaml", "xml"].contains(&e))
     }
 
-    /// What is there now; or why it cannot be read.
+    /// What is there now; or why it cannot be read. Then `has_changed` fails too, until it can.
     pub fn read(&mut self) -> Result<Vec<u8>, String> {
         let bytes = match &mut self.at {
             At::File { path, seen } => {
+                // The facts of a file that may not be read any more can be those of the content read last.
+                *seen = None;
                 let (bytes, now) = read_file(path)?;
                 *seen = Some(now);
                 bytes
@@ -131,6 +133,9 @@ impl Origin {
         match &mut self.at {
             At::File { path, seen } => {
                 let facts = std::fs::metadata(&*path).map_err(|e| format!("cannot be read: {e}"))?;
+                if facts.is_dir() {
+                    return Err("cannot be read: it is a directory".to_owned());
+                }
                 // What is not a file (a pipe) cannot be read a second time.
                 if !facts.is_file() || seen.as_ref().is_some_and(|s| s.is_certainly(&facts)) {
                     return Ok(false);
@@ -225,6 +230,10 @@ impl Web {
         }
         if let (true, Some(modified)) = (if_new, &self.modified) {
             request = request.header(header::IF_MODIFIED_SINCE, modified);
+        }
+        if !if_new {
+            // A server that has nothing new to say may still be unable to give the content.
+            (self.tag, self.modified) = (None, None);
         }
         let mut response = request.call().map_err(|e| self.failure(&e))?;
         match response.status().as_u16() {
@@ -375,6 +384,16 @@ mod tests {
         std::fs::write(&path, "abd").unwrap();
         File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         assert_eq!(origin.has_changed(), Ok(true));
+        // Away for a while.
+        origin.read().unwrap();
+        let away = path.with_extension("away");
+        std::fs::rename(&path, &away).unwrap();
+        assert!(origin.read().is_err() && origin.has_changed().is_err());
+        std::fs::create_dir(&path).unwrap();
+        assert!(origin.read().is_err() && origin.has_changed().is_err());
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&away, &path).unwrap();
+        assert_eq!(origin.has_changed(), Ok(false));
         std::fs::remove_file(&path).unwrap();
         assert!(origin.has_changed().unwrap_err().starts_with("cannot be read: No such file"));
         assert!(Origin::file("/dev/zero").read().unwrap_err().contains("16 MiB"));
