@@ -134,7 +134,7 @@ impl Context {
                 self.component_of(kind, key, shown, &place, properties, catalog, problems)
             }
             Type::Components(kind, default) => {
-                Ok(self.components_of(kind, default, key, text, &place, properties, catalog, problems))
+                Ok(self.components_of(kind, default, key, shown, &place, properties, catalog, problems))
             }
             _ => parse_value(key.ty, shown).map(Some),
         };
@@ -202,13 +202,13 @@ impl Context {
         kind: Kind,
         default: &str,
         key: &'static Key,
-        names: &str,
+        listing: Shown<'_>,
         listed: &Place,
         properties: &[Property],
         catalog: &dyn Catalog,
         problems: &mut Problems,
     ) -> Option<Value> {
-        let names: Vec<&str> = names.split_whitespace().collect();
+        let names: Vec<&str> = listing.text.split_whitespace().collect();
         let below = format!("{}.", key.name);
         let mut made = Vec::new();
         for name in &names {
@@ -219,13 +219,16 @@ impl Context {
                 .collect();
             let given = inner.iter().find(|p| p.name == "type");
             let place = given.map_or(listed, |p| &p.place);
-            let path = format!("{}.{below}{name}", self.path);
-            let type_name = given.map_or(default, |p| p.value.as_str());
-            let Some(declared) = catalog.find(kind, type_name) else {
-                problems.error(place, format!("{path}.type"), unknown_type(kind, type_name, catalog));
+            let shown = Shown { text: name, is_hidden: listing.is_hidden }.bare();
+            let path = format!("{}.{below}{shown}", self.path);
+            let text = given.map_or(default, |p| p.value.as_str());
+            let Some(declared) = catalog.find(kind, text) else {
+                let type_name = Shown { text, is_hidden: given.is_some_and(Property::is_secret) };
+                problems.error(place, format!("{path}.type"), unknown_shown_type(kind, type_name, catalog));
                 continue;
             };
-            made.extend(Context::parse(declared, &path, place, &inner, &["type"], catalog, problems));
+            let part = Context::parse(declared, &path, place, &inner, &["type"], catalog, problems);
+            made.extend(part.map(|c| Context { name: (*name).to_owned(), ..c }));
         }
         let mut said = BTreeSet::new();
         for p in properties {
@@ -240,7 +243,9 @@ impl Context {
 
     /// Whether both would build the same component, wherever in a file they stand.
     pub fn says_the_same(&self, other: &Context) -> bool {
-        std::ptr::eq(self.declared, other.declared) && self.path == other.path && self.values == other.values
+        std::ptr::eq(self.declared, other.declared)
+            && (&self.name, &self.path) == (&other.name, &other.path)
+            && self.values == other.values
     }
 
     /// The component's own name, such as `r1`.

@@ -65,6 +65,27 @@ static ALL: &[Declared] = &[
         &[&[Key::new("optional", Type::Channels, Default::None, "channels that may fail")]],
         None,
     ),
+    d(
+        Kind::Interceptor,
+        "extractor",
+        "",
+        "texts to headers",
+        &[&[Key::new(
+            "serializers",
+            Type::Components(Kind::ExtractorSerializer, "plain"),
+            Default::None,
+            "parts",
+        )]],
+        None,
+    ),
+    d(
+        Kind::ExtractorSerializer,
+        "plain",
+        "",
+        "as it is",
+        &[&[Key::new("name", Type::Text, Default::Required, "the header")]],
+        None,
+    ),
     d(Kind::Selector, "multiplexing", "", "by a header", &[MULTIPLEXING], None),
     d(
         Kind::Interceptor,

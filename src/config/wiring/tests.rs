@@ -380,6 +380,37 @@ b.sources = ${sys:s}
 }
 
 #[test]
+fn names_and_types_of_listed_parts_from_outside_are_not_shown() {
+    let mut options = RunOptions::default();
+    options.properties.insert("type".into(), "hush".into());
+    options.properties.insert("list".into(), "s2 whisper".into());
+    let text = GOOD.to_owned()
+        + "a.sources.r.interceptors = i j\na.sources.r.interceptors.i.type = extractor\n\
+           a.sources.r.interceptors.i.serializers = s1\n\
+           a.sources.r.interceptors.i.serializers.s1.type = ${sys:type}\n\
+           a.sources.r.interceptors.j.type = extractor\n\
+           a.sources.r.interceptors.j.serializers = ${sys:list}\n\
+           a.sources.r.interceptors.j.serializers.s2.name = x\n";
+    let (_, problems) = judge_with(&text, &options);
+    assert_eq!(
+        said(&problems),
+        [
+            "f:14: a.sources.r.interceptors.i.serializers.s1.type: unknown extractorSerializer type (hidden); known: \
+             plain",
+            "f:16: a.sources.r.interceptors.j.serializers.(hidden).name: required key is missing; the header",
+        ]
+    );
+    options.properties.insert("type".into(), "plain".into());
+    options.properties.insert("list".into(), "s2".into());
+    let text = text.replace("serializers.s1.type", "serializers.s1.name");
+    let (plan, problems) = judge_with(&text, &options);
+    assert!(problems.is_empty(), "{problems:?}");
+    let plan = plan.unwrap();
+    let parts = plan.sources[0].interceptors.iter().map(|i| &i.components("serializers")[0]);
+    assert_eq!(parts.map(Context::name).collect::<Vec<_>>(), ["s1", "s2"]);
+}
+
+#[test]
 fn config_filters_give_values() {
     let folder = std::env::temp_dir().join(format!("flumed-wiring-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
