@@ -14,6 +14,8 @@
 //! `\n`, `\r` and `\r\n` only, and `^` matches behind a final one. The engine cannot look ahead of `$`, so
 //! its translation takes the final line end into a group of its own: [`Translated::line_ends`] lists these, and
 //! whoever asks where a match ends cuts them off. Hence groups are numbered anew: [`Translated::groups`].
+//! Nothing behind such a `$` finds the line end that it took, so `a$\n` does not match `a\n`, neither in a text nor as
+//! a whole, where `$` is the very end. Java's `$` does not match between `\r` and `\n`; here, `\r$` takes such a `\n`.
 
 mod class;
 mod replacement;
@@ -32,10 +34,20 @@ pub struct Translated {
 
 /// Translates; an error names the construct and its place, counted in characters from 1.
 pub fn translate(java: &str) -> Result<Translated, String> {
+    translated(java, false)
+}
+
+/// The same for a pattern that a whole text is to match: the end of the text is then no place before a line end.
+pub fn translate_whole(java: &str) -> Result<Translated, String> {
+    translated(java, true)
+}
+
+fn translated(java: &str, is_whole: bool) -> Result<Translated, String> {
     let mut t = Translator {
         input: unquote(java),
         next: 0,
         flags: Flags::default(),
+        is_whole,
         open: Vec::new(),
         repeatable: false,
         captures: 0,
@@ -73,6 +85,8 @@ struct Translator {
     input: Vec<Char>,
     next: usize,
     flags: Flags,
+    /// See `translate_whole`.
+    is_whole: bool,
     /// The flags to return to at the end of each open group, and where it was opened.
     open: Vec<(Flags, usize)>,
     /// Whether a quantifier may follow.
@@ -172,6 +186,9 @@ impl Translator {
 
     /// The end of the text, or the place before its final line end, which goes into a group.
     fn end_of_text(&mut self) {
+        if self.is_whole {
+            return self.put(r"\z", true);
+        }
         self.captures += 1;
         self.done.line_ends.push(self.captures);
         let text = match self.flags.unix_lines {

@@ -3,7 +3,7 @@
 //! The engine is linear in the text whatever the pattern, and refuses patterns that need more than some megabytes.
 //! It works on text; who has bytes decodes them first. Compiled once, shared by reference; any thread.
 
-use super::java_regex::{translate, Replacement, Translated};
+use super::java_regex::{translate, translate_whole, Replacement, Translated};
 use regex::{CaptureLocations, Regex};
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ impl Pattern {
 
     /// A pattern that a text must match from its first character to its last.
     pub fn whole(java: &str) -> Result<Pattern, String> {
-        let t = translate(java)?;
+        let t = translate_whole(java)?;
         Pattern::compile(Translated { pattern: format!(r"\A(?:{})\z", t.pattern), ..t })
     }
 
@@ -122,6 +122,21 @@ mod tests {
         let p = Pattern::whole("a|ab").unwrap();
         assert!(p.is_match("ab") && p.is_match("a") && !p.is_match("abc") && !p.is_match("xa"));
         assert!(Pattern::new("a|ab").unwrap().is_match("xabc"));
+    }
+
+    #[test]
+    fn the_end_of_a_whole_text_is_behind_its_line_end() {
+        for java in ["foo$", r"foo\Z", r"foo\z", "(?d)foo$", "(foo)($)"] {
+            let p = Pattern::whole(java).unwrap();
+            assert!(p.is_match("foo"), "{java}");
+            assert!(["foo\n", "foo\r\n", "foo\u{2028}", "foo\n\n"].iter().all(|t| !p.is_match(t)), "{java}");
+        }
+        assert!(Pattern::new("foo$").unwrap().is_match("foo\n"));
+        assert!(Pattern::whole("(?m)foo$\n").unwrap().is_match("foo\n"));
+        let p = Pattern::whole("(a|$)(b*)$").unwrap();
+        let mut m = p.matcher();
+        assert!(m.find_at("abb", 0));
+        assert_eq!([0, 1, 2].map(|n| m.group(n)), [Some(0..3), Some(0..1), Some(1..3)]);
     }
 
     #[test]

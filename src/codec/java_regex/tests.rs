@@ -100,6 +100,14 @@ fn the_end_is_before_a_final_line_end() {
     }
 }
 
+/// Java: found, found, none.
+#[test]
+fn known_differences_of_the_end() {
+    assert_eq!(found(r"a$\n", "a\n"), None);
+    assert_eq!(found("a$(?s:.)", "a\n"), None);
+    assert_eq!(found(r"\r$", "a\r\n"), Some("\r"));
+}
+
 #[test]
 fn groups_keep_their_numbers() {
     let t = translate(r"(a|$)(?:b)(?<c>c)$").unwrap();
