@@ -127,6 +127,12 @@ impl Problems {
         }
     }
 
+    /// The first error in the order of the file, as it is shown.
+    pub fn first_error(&self) -> Option<String> {
+        let sorted = self.sorted();
+        Some(sorted.iter().find(|p| p.severity == Severity::Error)?.to_string())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -141,5 +147,24 @@ impl Problems {
         let mut v: Vec<&Problem> = self.list.iter().collect();
         v.sort_by(|a, b| (&a.place, &a.key).cmp(&(&b.place, &b.key)));
         v
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(line: u32) -> Place {
+        Place { file: "f".into(), line }
+    }
+
+    #[test]
+    fn the_first_error_is_that_of_the_first_line() {
+        let mut problems = Problems::default();
+        problems.warning(&at(1), "a.x", "odd");
+        assert_eq!(problems.first_error(), None);
+        problems.error(&at(7), "a.z", "late");
+        problems.error(&at(3), "a.y", "wrong");
+        assert_eq!(problems.first_error().as_deref(), Some("f:3: a.y: wrong"));
     }
 }
