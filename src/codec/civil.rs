@@ -23,6 +23,8 @@ pub const MONTHS: [&str; 12] = [
     "December",
 ];
 
+pub const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
 /// Naive seconds of a date and a time of day.
 pub fn naive(year: i64, month: i64, day: i64, hour: i64, minute: i64, second: i64) -> i64 {
     days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second

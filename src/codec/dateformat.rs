@@ -14,9 +14,6 @@
 use super::civil;
 use jiff::tz::TimeZone;
 
-pub(super) const DAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-
 /// Zone names a date may carry, with their offsets in minutes.
 const ZONES: [(&str, i64); 19] = [
     ("UTC", 0),
@@ -165,7 +162,7 @@ impl Date {
                 self.month = month as i64 + 1;
                 return Some(rest);
             }
-            'E' => return Some(name(text, &DAYS)?.1),
+            'E' => return Some(name(text, &civil::DAYS)?.1),
             'a' => {
                 let (half, rest) = name(text, &["AM", "PM"])?;
                 self.afternoon = Some(half == 1);

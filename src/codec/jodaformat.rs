@@ -8,7 +8,7 @@
 //! English, in any case. Other letters are errors when the pattern is read.
 
 use super::civil;
-use super::dateformat::{name, pieces, Piece, DAYS};
+use super::dateformat::{name, pieces, Piece};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
@@ -114,7 +114,7 @@ impl Date {
                 self.month = Some(month as i64 + 1);
                 return Some(rest);
             }
-            'E' => return Some(name(text, &DAYS)?.1),
+            'E' => return Some(name(text, &civil::DAYS)?.1),
             'a' => {
                 let (half, rest) = name(text, &["AM", "PM"])?;
                 self.afternoon = half == 1;

@@ -2,8 +2,7 @@
 //!
 //! (`codec::dateformat` reads dates by such patterns, this writes them.)
 
-use crate::codec::civil::MONTHS;
-use jiff::civil::Weekday;
+use crate::codec::civil::{DAYS, MONTHS};
 use jiff::Zoned;
 use std::fmt::Write;
 
@@ -47,7 +46,9 @@ fn field(out: &mut String, letter: char, width: usize, at: &Zoned) -> Result<(),
         'M' | 'L' if width > 2 => {
             return name(out, MONTHS[usize::from(at.month().unsigned_abs()) - 1], width)
         }
-        'E' => return name(out, weekday(at.weekday()), width),
+        'E' => {
+            return name(out, DAYS[usize::from(at.weekday().to_sunday_zero_offset().unsigned_abs())], width)
+        }
         'a' => return text(out, if hour < 12 { "AM" } else { "PM" }),
         'z' => return text(out, &at.strftime("%Z").to_string()),
         'Z' => return offset(out, at, "", true),
@@ -93,18 +94,6 @@ fn offset(out: &mut String, at: &Zoned, between: &str, has_minutes: bool) -> Res
         false => write!(out, "{sign}{hours:02}"),
     };
     Ok(())
-}
-
-fn weekday(day: Weekday) -> &'static str {
-    match day {
-        Weekday::Monday => "Monday",
-        Weekday::Tuesday => "Tuesday",
-        Weekday::Wednesday => "Wednesday",
-        Weekday::Thursday => "Thursday",
-        Weekday::Friday => "Friday",
-        Weekday::Saturday => "Saturday",
-        Weekday::Sunday => "Sunday",
-    }
 }
 
 #[cfg(test)]
