@@ -12,6 +12,7 @@ use super::value::{parse_value, Value};
 use crate::codec::pattern::Pattern;
 use crate::event;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 /// Finds declarations by the type names and classes users write.
@@ -28,7 +29,7 @@ pub trait Catalog: Sync {
 }
 
 /// The checked settings of one component.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Context {
     name: String,
     path: String,
@@ -38,6 +39,14 @@ pub struct Context {
     place: Place,
     /// The values, by key, that no message may show.
     hidden: BTreeMap<String, String>,
+}
+
+/// What it is and which keys it has: any value may be a secret, also of a key whose name does not say so.
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.values.keys().copied().collect();
+        write!(f, "{} {} at {}: {}", self.declared.kind.word(), self.declared.name, self.path, keys.join(" "))
+    }
 }
 
 impl Context {

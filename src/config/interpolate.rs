@@ -69,7 +69,7 @@ pub fn interpolate(properties: &mut [Property], lookups: &Lookups, problems: &mu
 }
 
 /// A text, and whether a part of it came from outside the files.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Value {
     text: String,
     is_hidden: bool,

@@ -4,7 +4,7 @@ use super::problem::Place;
 use std::fmt;
 
 /// One property as the user wrote it, with the name cut to what its component calls it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Property {
     pub name: String,
     pub value: String,
@@ -27,6 +27,13 @@ impl Property {
     pub fn is_secret(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         self.is_hidden || SECRET_WORDS.iter().any(|w| name.contains(w))
+    }
+}
+
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = if self.is_secret() { HIDDEN } else { &self.value };
+        write!(f, "{}:{}: {} = {value}", self.place.file, self.place.line, self.name)
     }
 }
 
@@ -59,5 +66,21 @@ impl fmt::Display for Shown<'_> {
             true => f.write_str(HIDDEN),
             false => write!(f, "'{}'", self.text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_text_has_no_secrets() {
+        let place = Place { file: "f".into(), line: 3 };
+        let plain = Property::new("port", "4711", place);
+        assert_eq!(format!("{plain:?}"), "f:3: port = 4711");
+        let outside = Property { is_hidden: true, ..plain.clone() };
+        assert_eq!(format!("{outside:?}"), "f:3: port = (hidden)");
+        let named = Property { name: "keystore-Password".into(), ..plain };
+        assert_eq!(format!("{named:?}"), "f:3: keystore-Password = (hidden)");
     }
 }

@@ -6,8 +6,9 @@ use super::spec::Type;
 use crate::codec::pattern::Pattern;
 use crate::event;
 use std::collections::BTreeMap;
+use std::fmt;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Value {
     Text(String),
     Int(i64),
@@ -18,6 +19,23 @@ pub enum Value {
     Component(Box<Context>),
     Components(Vec<Context>),
     Map(BTreeMap<String, String>),
+}
+
+/// Its form only: whether it may be shown is known to its owner.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Value::Text(_) => "text",
+            Value::Int(_) => "number",
+            Value::Bool(_) => "boolean",
+            Value::List(_) => "list",
+            Value::Regex(_) => "regular expression",
+            Value::Header(_) => "header",
+            Value::Component(_) => "component",
+            Value::Components(_) => "list of components",
+            Value::Map(_) => "keys and values",
+        })
+    }
 }
 
 impl PartialEq for Value {

@@ -24,7 +24,7 @@ use judge::Judge;
 use std::sync::Arc;
 
 /// One configuration file, or what a URI gave.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Text {
     /// Its name in messages.
     pub file: Arc<str>,

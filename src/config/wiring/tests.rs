@@ -374,6 +374,12 @@ b.sources = ${sys:s}
     assert!(problems.errors() >= 10, "{all:#?}");
     assert!(!all.join("\n").contains("hush"), "{all:#?}");
     assert!(all.contains(&"f:6: a.sources.r.port: (hidden) is not a port number".to_owned()), "{all:#?}");
+    // A plan shows keys, and nothing of what they are set to.
+    let text = but("a.sources.r.bind", "a.sources.r.bind = ${sys:s}", "a.flumed.token = hush");
+    let (plan, problems) = judge_with(&text, &options);
+    let shown = format!("{:?}", plan.unwrap());
+    assert!(shown.contains("source netcat at a.sources.r: ack-every-event bind "), "{shown}");
+    assert!(!shown.contains("hush") && !format!("{problems:?}").contains("hush"), "{shown}");
     // What a key's name calls a secret is none for messages either.
     let secret = Property::new("my-Password", "hush", Place::default());
     assert!(secret.is_secret() && !Property::new("port", "1", Place::default()).is_secret());
