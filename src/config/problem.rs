@@ -1,6 +1,7 @@
 //! Findings about a configuration: all of them, each with file, line and key.
 
 use super::spec::Declared;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,15 +42,36 @@ impl fmt::Display for Problem {
             Severity::Note => "note: ",
             Severity::Error | Severity::Ignored => "",
         };
-        write!(f, "{}", self.place.file)?;
+        write!(f, "{}", printable(&self.place.file))?;
         if self.place.line > 0 {
             write!(f, ":{}", self.place.line)?;
         }
         if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
+            write!(f, ": {}", printable(&self.key))?;
         }
-        write!(f, ": {word}{}", self.message)
+        write!(f, ": {word}{}", printable(&self.message))
     }
+}
+
+/// The text with escapes for what would steer a terminal, break the line or not be seen: keys are what a file has,
+/// and that may be anything.
+fn printable(text: &str) -> Cow<'_, str> {
+    let is_unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+    };
+    if !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_unseen(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Everything found so far.
@@ -156,6 +178,15 @@ mod tests {
 
     fn at(line: u32) -> Place {
         Place { file: "f".into(), line }
+    }
+
+    #[test]
+    fn what_cannot_be_printed_is_escaped() {
+        let mut problems = Problems::default();
+        let place = Place { file: "a\u{1b}[2J.conf".into(), line: 1 };
+        problems.error(&place, "k\0.\u{9b}\u{202e}\u{e9}'\\", "no\n\tvalue \u{7f}\u{ad}");
+        let text = r"a\u{1b}[2J.conf:1: k\u{0}.\u{9b}\u{202e}é'\: no\n\tvalue \u{7f}\u{ad}";
+        assert_eq!(problems.first_error().as_deref(), Some(text));
     }
 
     #[test]

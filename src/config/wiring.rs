@@ -41,17 +41,22 @@ pub fn load(
     agent_declared: &'static Declared,
     problems: &mut Problems,
 ) -> Option<Plan> {
-    let parse = |t: &Text| properties::parse(&t.file, &t.bytes, &mut *problems);
+    let mut of_lines = Problems::default();
+    let parse = |t: &Text| properties::parse(&t.file, &t.bytes, &mut of_lines);
     let mut found: Vec<_> = texts.iter().flat_map(parse).collect();
-    if problems.errors() > 0 {
+    if of_lines.errors() > 0 {
         // What does not follow the grammar is no properties file to Java, and nothing of it would run.
+        problems.absorb(of_lines, |_| true);
         return None;
     }
     let mut unresolved = Problems::default();
     interpolate(&mut found, &Lookups::new(&options.properties), &mut unresolved);
     let files: Vec<&str> = texts.iter().map(|t| &*t.file).collect();
-    let mut tree = Tree::new(files.join(", ").into(), found, problems);
-    tree.assign(unresolved, problems);
+    let mut tree = Tree::new(files.join(", ").into(), found, &mut of_lines);
+    tree.assign(unresolved, &mut of_lines);
+    // Without any agent this is some other file: its lines are not worth a word.
+    let is_other_file = tree.agent(agent).is_none() && !tree.agents.iter().any(Agent::is_defined);
+    problems.absorb(of_lines, |_| !is_other_file);
     if let Some(agent) = tree.agent_mut(agent) {
         let place = Place { file: Arc::from("command line"), line: 0 };
         for (name, value) in &options.properties {

@@ -142,6 +142,21 @@ fn missing_agents_lists_and_names() {
 }
 
 #[test]
+fn another_kind_of_file_makes_one_finding() {
+    let none = "f: no agent named a: the file defines none at all";
+    expect(
+        "PATH = /bin\nx.y = ${NO_NAME}\nx.y = 2\nb.sorces = r\n\x7fELF\0.\x1b[2J = 1\nk = \\uD83D",
+        &[none],
+        "nothing",
+    );
+    // Misspelt lists of the agent that is meant are told.
+    let (_, problems) = judge_with("a.sorces = r\na.chanels = c\nx\0.\x1b[2J = 1", &RunOptions::default());
+    let all = said(&problems).join("\n");
+    assert!(all.contains("did you mean a.sources?") && all.contains(r"f:3: x\u{0}: warning: "), "{all}");
+    assert!(!all.contains(['\0', '\x1b']), "{all:?}");
+}
+
+#[test]
 fn channels_of_sources_and_sinks() {
     expect(
         &but("a.sources.r.channels", "a.sources.r.channels = c cc x", "a.channels.x.type = memory"),
