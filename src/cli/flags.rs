@@ -10,7 +10,7 @@ use crate::config::{Credentials, Origin, RunOptions};
 use crate::unsupported;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What becomes of an option.
@@ -92,6 +92,9 @@ const CONF_FILES: [(&str, &str); 3] = [
     ("log4j.properties", "not read: the log goes to standard error, -Dflume.root.logger sets its level"),
 ];
 
+/// Names the flume-env.sh that flume-ng has run before this program.
+const SOURCED: &str = "FLUMED_ENV_SOURCED";
+
 const INTERVAL: u64 = 30;
 /// As in Flume: a web server is asked less often.
 const WEB_INTERVAL: u64 = 300;
@@ -118,10 +121,7 @@ impl Flags {
     }
 
     /// `files`: which files may hold defaults, given the directories of --conf.
-    fn parse_with(
-        args: &[String],
-        files: impl Fn(&[String]) -> Vec<std::path::PathBuf>,
-    ) -> Result<Flags, Vec<String>> {
+    fn parse_with(args: &[String], files: impl Fn(&[String]) -> Vec<PathBuf>) -> Result<Flags, Vec<String>> {
         let names: Vec<Name> = FLAGS.iter().map(|f| f.name).collect();
         let words = Words::sort(args, &names).map_err(|e| vec![e])?;
         let found = getopts().parse(&words.rest).map_err(|e| vec![e.to_string()])?;
@@ -138,9 +138,9 @@ impl Flags {
         }
         let origins = given.origins();
         let reload = given.reload(origins.iter().any(Origin::is_web));
+        let sourced = std::env::var_os(SOURCED).map(PathBuf::from);
         for dir in given.found.opt_strs("conf") {
-            let there = CONF_FILES.iter().filter(|(f, _)| Path::new(&dir).join(f).exists());
-            given.notes.extend(there.map(|(f, why)| format!("{dir}/{f}: {why}")));
+            given.notes.extend(left_alone(&dir, sourced.as_deref()));
         }
         if !words.java.is_empty() {
             given.notes.push(format!("ignored, there is no Java machine here: {}", words.java.join(" ")));
@@ -298,6 +298,16 @@ impl Given {
     }
 }
 
+/// What is said of Flume's files in a directory. `sourced`: the flume-env.sh that has been run.
+fn left_alone(dir: &str, sourced: Option<&Path>) -> Vec<String> {
+    let is_left = |name: &str| {
+        let file = Path::new(dir).join(name);
+        file.exists() && sourced != Some(&file)
+    };
+    let left = CONF_FILES.iter().filter(|(name, _)| is_left(name));
+    left.map(|(name, why)| format!("{dir}/{name}: {why}")).collect()
+}
+
 /// The options worth knowing, for the usage.
 pub fn usage() -> String {
     let mut text = String::new();
@@ -409,6 +419,24 @@ mod tests {
             assert!(said.len() == 1 && !said[0].contains("hush"), "{said:?}");
         }
         assert!(!wrong("-n a -u http://me:hush@h/x").concat().contains("hush"));
+    }
+
+    #[test]
+    fn files_of_the_configuration_directory_are_told_unless_the_script_ran_them() {
+        let dir = std::env::temp_dir().join(format!("flumed-conf-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        for name in ["flume-env.sh", "log4j2.xml"] {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+        let left = |dir: &Path, sourced: Option<&Path>| left_alone(dir.to_str().unwrap(), sourced);
+        let all = left(&dir, None);
+        assert!(
+            all.len() == 2 && all[0].ends_with("/flume-env.sh: the script flume-ng runs it, flumed does not")
+        );
+        assert_eq!(left(&dir, Some(Path::new("/other/flume-env.sh"))), all);
+        assert_eq!(left(&dir, Some(&dir.join("flume-env.sh"))), all[1..]);
+        assert_eq!(left(&dir.join("gone"), None), Vec::<String>::new());
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

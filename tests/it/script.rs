@@ -143,4 +143,20 @@ fn flumed_checks_what_flume_ng_gives_it() {
     let args = ["check", "-n", "a1", "-c", "conf", "-f", "a1.conf"];
     let (code, out, err) = run_under("sh", &folder, &args, &[]);
     assert_eq!((code, out.lines().last()), (Some(0), Some("0 errors, 0 warnings")), "{out}{err}");
+    // A start says that it leaves the file alone only when nobody has run it.
+    let said = |(code, _, err): (Option<i32>, String, String)| {
+        assert_eq!(code, Some(2), "{err}");
+        err.contains("flumed does not")
+    };
+    let args = ["agent", "-n", "none", "-c", "conf", "-f", "a1.conf"];
+    let stale = [("FLUMED_ENV_SOURCED", "other/flume-env.sh"), ("RUST_LOG", "info")];
+    assert!(!said(run_under("sh", &folder, &args, &stale)));
+    let Output { status, stderr, .. } = Command::new(folder.path("flumed"))
+        .args(args)
+        .current_dir(folder.path(""))
+        .env_remove("FLUMED_ENV_SOURCED")
+        .env("RUST_LOG", "info")
+        .output()
+        .unwrap();
+    assert!(said((status.code(), String::new(), String::from_utf8(stderr).unwrap())));
 }
