@@ -18,13 +18,22 @@ pub(super) struct Flow<'a> {
     listed: Option<&'a [String]>,
     /// Those without errors.
     good: &'a [Planned],
-    /// Every name some source or sink mentions, whether that one has errors or not.
-    mentioned: BTreeSet<String>,
+    /// Every name some source mentions, whether that one has errors or not; then the same of sinks.
+    written: BTreeSet<String>,
+    read: BTreeSet<String>,
+    /// All sinks and their channels are known, so that a channel can be said to have none.
+    are_sinks_known: bool,
 }
 
 impl<'a> Flow<'a> {
     pub fn new(names: &'a Names, good: &'a [Planned]) -> Flow<'a> {
-        Flow { listed: names.channels.as_deref(), good, mentioned: BTreeSet::new() }
+        Flow {
+            listed: names.channels.as_deref(),
+            good,
+            written: BTreeSet::new(),
+            read: BTreeSet::new(),
+            are_sinks_known: names.sinks.is_some(),
+        }
     }
 
     fn is_good(&self, channel: &str) -> bool {
@@ -67,7 +76,7 @@ impl<'a> Flow<'a> {
             return None;
         }
         let names = unique(&p.value);
-        self.mentioned.extend(names.iter().cloned());
+        self.written.extend(names.iter().cloned());
         let (known, strange): (Vec<String>, Vec<String>) = names.into_iter().partition(|n| self.is_listed(n));
         if known.is_empty() {
             let said: Vec<String> = strange.iter().map(|n| self.no_channel(judge, p, n)).collect();
@@ -153,9 +162,13 @@ impl<'a> Flow<'a> {
     }
 
     pub fn sink(&mut self, judge: &mut Judge, name: &str) -> Option<PlannedSink> {
-        let part = judge.part(Group::Sinks, name)?;
+        let Some(part) = judge.part(Group::Sinks, name) else {
+            self.are_sinks_known = false;
+            return None;
+        };
         let planned = judge.component(Kind::Sink, &part, &SINK_KEYS, None);
         let channel = self.sink_channel(judge, &part);
+        self.are_sinks_known &= channel.is_some();
         let (planned, channel) = (planned?, channel?);
         let runs = self.is_good(&channel) && self.batch_fits(judge, &planned, &channel);
         // Flume never starts the sinks of a group that it cannot have; alone they would undo its purpose.
@@ -174,7 +187,7 @@ impl<'a> Flow<'a> {
             return None;
         }
         let names = unique(&p.value);
-        self.mentioned.extend(names.iter().cloned());
+        self.read.extend(names.iter().cloned());
         let [name] = names.as_slice() else {
             let what = format!("a sink reads from exactly one channel, not from {}", names.len());
             judge.problems.error(&p.place, key, what);
@@ -213,11 +226,16 @@ impl<'a> Flow<'a> {
         false
     }
 
-    /// Channels that nobody mentions are not built, as in Flume.
+    /// Channels that nobody mentions are not built, as in Flume; those that nobody reads are.
     pub fn unattached(&self, judge: &mut Judge) {
-        for c in self.good.iter().filter(|c| !self.mentioned.contains(&c.name)) {
+        for c in self.good.iter().filter(|c| !self.read.contains(&c.name)) {
+            let what = match self.written.contains(&c.name) {
+                false => "no source or sink uses it: left out",
+                true if self.are_sinks_known => "no sink reads from it: once it is full, its sources wait",
+                true => continue,
+            };
             let path = format!("{}.channels.{}", judge.agent.name, c.name);
-            judge.problems.warning(c.context.place("type"), path, "no source or sink uses it: left out");
+            judge.problems.warning(c.context.place("type"), path, what);
         }
     }
 }

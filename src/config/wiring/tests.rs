@@ -196,6 +196,42 @@ fn channels_of_sources_and_sinks() {
 }
 
 #[test]
+fn channels_that_only_fill_are_told() {
+    let two =
+        but("a.channels", "a.channels = c d e", "a.channels.d.type = memory\na.channels.e.type = memory");
+    let unused = "f:12: a.channels.e: warning: no source or sink uses it: left out";
+    let both = two.replace("r.channels = c", "r.channels = c d");
+    let fills = "f:11: a.channels.d: warning: no sink reads from it: once it is full, its sources wait";
+    expect(&both, &[fills, unused], "c d r k");
+    // Read and not written, or not used at all: nothing fills.
+    expect(
+        &two.replace("k.channel = c", "k.channel = d"),
+        &["f:8: a.channels.c: warning: no sink reads from it: once it is full, its sources wait", unused],
+        "c d r k",
+    );
+    // A sink that has another mistake does not make two.
+    expect(
+        &both.replace("k.channel = c", "k.channel = dd"),
+        &["f:10: a.sinks.k.channel: no channel dd in a.channels, did you mean d?", unused],
+        "c d r",
+    );
+    expect(
+        &both.replace("k.type = logger", "k.type = loger").replace("k.channel = c", "k.channel = d"),
+        &[
+            "f:8: a.channels.c: warning: no sink reads from it: once it is full, its sources wait",
+            "f:9: a.sinks.k.type: unknown sink type 'loger'; did you mean logger?",
+            unused,
+        ],
+        "c d r",
+    );
+    expect(
+        &both.replace("a.sinks = k", ""),
+        &["f:1: a.sinks: warning: the agent has no sinks", unused],
+        "c d r",
+    );
+}
+
+#[test]
 fn misspelt_names_find_each_other() {
     expect(
         &but("a.sinks", "a.sinks = sink1", "a.sinks.sink2.type = null\na.sinks.sink2.channel = c"),
