@@ -159,11 +159,6 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// The first error, as it is shown.
-    pub fn first_error(&self) -> Option<String> {
-        self.sorted().into_iter().find(|p| p.severity == Severity::Error).map(|p| p.to_string())
-    }
-
     /// In the order of the file.
     pub fn sorted(&self) -> Vec<&Problem> {
         let mut v: Vec<&Problem> = self.list.iter().collect();
