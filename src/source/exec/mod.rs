@@ -320,6 +320,8 @@ impl Exec {
             log::info!("{text}{then}");
         } else if words.is_empty() {
             log::warn!("{text}{then}");
+        } else if self.is_hidden && !self.log_stderr {
+            log::warn!("{text}{then} (its stderr is not shown: the command holds hidden values)");
         } else {
             log::warn!("{text}{then}; the last line of its stderr: {words}");
         }
