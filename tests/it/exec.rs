@@ -177,6 +177,16 @@ fn a_command_that_is_done_is_waited_for_and_told() {
 }
 
 #[test]
+fn a_command_that_failed_and_is_not_run_again_is_shown() {
+    let mut agent = script("echo last; exit 3", &[]).start();
+    agent.wait_lines("out", 1);
+    wait(503, || agent.get("/healthz").0);
+    let text = agent.get("/healthz").1;
+    assert!(text.contains("the command has ended, exit status: 3; it is not run again"), "{text}");
+    agent.stop();
+}
+
+#[test]
 fn a_flood_of_stderr_is_not_the_logs() {
     let text = "yes 'much ado about nothing' | head -n 1000000 >&2; echo done";
     let mut agent = script(text, &["logStdErr = true"]).start();

@@ -303,6 +303,9 @@ impl Exec {
             (false, false) => "; it is not run again (restart = false)".to_owned(),
         };
         self.tell_end(&mut running.process, &counters.name, &then);
+        if let Some(why) = running.failure().filter(|_| !stops && !self.restart) {
+            counters.health.set(Health::Failed(format!("{why}{then}")));
+        }
         if stops || !self.restart {
             return Polled::Finished;
         }

@@ -39,6 +39,8 @@ pub(super) struct Running {
     /// When something was read for the last time.
     heard: Instant,
     told_orphan: bool,
+    /// Its own process was told to end.
+    is_asked: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -71,6 +73,7 @@ impl Running {
             step: Step::Reading,
             heard: Instant::now(),
             told_orphan: false,
+            is_asked: false,
         }
     }
 
@@ -146,9 +149,16 @@ impl Running {
     /// The agent stops.
     pub fn terminate(&mut self) {
         if matches!(self.step, Step::Reading | Step::Lingering(_)) {
+            self.is_asked = !self.process.has_ended();
             self.process.signal(Signal::SIGTERM);
             self.step = Step::Terminated(Instant::now() + GRACE);
         }
+    }
+
+    /// Why it has ended, when that was in failure and nobody told it to.
+    pub fn failure(&mut self) -> Option<String> {
+        let status = self.process.status().filter(|s| !self.is_asked && !s.success())?;
+        Some(format!("the command has ended, {status}"))
     }
 
     /// Takes the step whose time has come.

@@ -123,6 +123,27 @@ fn a_command_that_is_not_there_is_a_failure() {
 }
 
 #[test]
+fn an_end_in_failure_is_shown() {
+    let ends = [
+        ("exit 3", Some("exit status: 3")),
+        ("kill -9 $$", Some("signal: 9 (SIGKILL)")),
+        ("exit 0", None),
+        // It closes its output, and after a while it is told to end.
+        ("exec sleep 600 >&-", None),
+    ];
+    for (script, status) in ends {
+        let mut r = shell(script, &[]);
+        r.lines();
+        let why = |s| format!("the command has ended, {s}; it is not run again (restart = false)");
+        let shown = match r.parts.counters.health.state() {
+            Health::Failed(why) => Some(why),
+            _ => None,
+        };
+        assert_eq!(shown, status.map(why), "{script}");
+    }
+}
+
+#[test]
 fn restarts_are_spaced_and_counted() {
     let mut r = shell("echo x; exit 1", &[("restart", "true"), ("restartThrottle", "150")]);
     let began = Instant::now();
