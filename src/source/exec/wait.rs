@@ -5,8 +5,9 @@
 use crate::lifecycle::Stop;
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// After an error of the system call, which no pipe can be the reason of.
@@ -15,6 +16,8 @@ const AFTER_ERROR: Duration = Duration::from_millis(10);
 /// Hears of every change of a `Stop`.
 pub(super) struct Alarm {
     pipe: PipeReader,
+    /// Here and not with the hearer: that one stays for as long as the `Stop`, the descriptor must not.
+    _writer: Arc<PipeWriter>,
     is_raised: bool,
 }
 
@@ -22,10 +25,14 @@ impl Alarm {
     pub fn new(stop: &Stop) -> io::Result<Alarm> {
         let (reader, writer) = io::pipe()?;
         // A pipe that is full, or that nobody reads any more, is no harm: there are few changes.
+        let writer = Arc::new(writer);
+        let heard_by = Arc::downgrade(&writer);
         stop.on_change(move || {
-            let _ = (&writer).write(&[0]);
+            if let Some(writer) = heard_by.upgrade() {
+                let _ = (&*writer).write(&[0]);
+            }
         });
-        Ok(Alarm { pipe: reader, is_raised: false })
+        Ok(Alarm { pipe: reader, _writer: writer, is_raised: false })
     }
 
     /// Until there is something to read, or its end, or a change, or the time is over. Whether a read would not block.
@@ -69,6 +76,17 @@ pub(super) fn readable<const N: usize>(pipes: [BorrowedFd<'_>; N], most: Duratio
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn the_stop_keeps_no_descriptor_of_an_alarm_that_is_gone() {
+        let stop = Stop::default();
+        let alarm = Alarm::new(&stop).unwrap();
+        let mut pipe = alarm.pipe.try_clone().unwrap();
+        drop(alarm);
+        assert_eq!(readable([pipe.as_fd()], Duration::from_secs(60)), [true]);
+        assert_eq!(pipe.read(&mut [0]).unwrap(), 0);
+        stop.drain();
+    }
 
     #[test]
     fn a_change_is_not_forgotten_over_something_to_read() {
