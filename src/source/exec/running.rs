@@ -1,11 +1,12 @@
 //! One run of the command: its output as lines, and the steps to its end.
 //!
 //! ```text
-//!   reading --end of output--> lingering --1 s--> terminated --2 s--> killed
-//!      +------------the agent stops------------------^
+//!   reading --end of output--> lingering --1 s--> terminated --2 s--> killed --0.2 s--> left
+//!      +------------the agent stops------------------^ +--2 s, the group is gone----------^
 //! ```
 //! It is over when its process group is gone and its output has ended; what is in the pipe is read until then. A process
-//! that left the group and holds the output open is not waited for once the group is gone and the pipe is silent.
+//! that left the group and holds the output open is not waited for once the group is gone and the pipe is silent; and
+//! should it go on to write, no more is read in the end than what the group can have left in the pipe.
 
 use super::process::Process;
 use super::wait::Alarm;
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 const LINGER: Duration = Duration::from_secs(1);
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
+/// What a pipe holds.
+const PIPE: usize = 1 << 16;
 /// How long a pipe has to be silent to be left, when the command is gone and others hold it.
 const SILENCE: Duration = Duration::from_millis(200);
 /// How often an ending command is looked at, and one that runs.
@@ -52,6 +55,8 @@ enum Step {
     Terminated(Instant),
     /// Since then.
     Killed(Instant),
+    /// Only what is in the pipe is read, at most so many bytes.
+    Left(usize),
 }
 
 /// What reading came to.
@@ -115,7 +120,8 @@ impl Running {
                 Step::Reading if !self.intake.eof => LOOK,
                 _ => TICK,
             };
-            let pipe = (!self.intake.eof).then(|| self.process.stdout.as_fd());
+            let is_read = !self.intake.eof && self.step != Step::Left(0);
+            let pipe = is_read.then(|| self.process.stdout.as_fd());
             if alarm.wait(pipe, wait) {
                 self.fill(pool);
             } else if !batch.is_empty() || wait == LOOK || alarm.take_raised() {
@@ -140,9 +146,16 @@ impl Running {
     /// Reads once, when that does not block.
     fn fill(&mut self, pool: &Arc<BufferPool>) {
         self.heard = Instant::now();
-        if let Err(e) = self.intake.read(&mut self.process.stdout, pool, false) {
-            log::error!("source {}: the command's output: {e}", self.name);
-            let _ = self.intake.read(&mut io::empty(), pool, true);
+        match self.intake.read(&mut self.process.stdout, pool, false) {
+            Ok(n) => {
+                if let Step::Left(left) = &mut self.step {
+                    *left = left.saturating_sub(n);
+                }
+            }
+            Err(e) => {
+                log::error!("source {}: the command's output: {e}", self.name);
+                let _ = self.intake.read(&mut io::empty(), pool, true);
+            }
         }
     }
 
@@ -166,10 +179,21 @@ impl Running {
         match self.step {
             Step::Reading if self.intake.eof => self.step = Step::Lingering(now + LINGER),
             Step::Lingering(until) if now >= until || self.process.status().is_some() => self.terminate(),
+            Step::Terminated(until) if now >= until && self.process.is_gone() => {
+                self.step = Step::Left(PIPE);
+            }
             Step::Terminated(until) if now >= until => {
-                log::warn!("source {}: the command did not end after SIGTERM, it is killed", self.name);
+                let who = match self.process.status() {
+                    None => "the command did not end after SIGTERM, it is killed",
+                    Some(_) => "the command has ended, others of its group did not after SIGTERM, they are killed",
+                };
+                log::warn!("source {}: {who}", self.name);
                 self.process.signal(Signal::SIGKILL);
                 self.step = Step::Killed(now);
+            }
+            // What is killed and not yet gone is waited for by somebody else: a zombie whose parent does not care.
+            Step::Killed(at) if now >= at + SILENCE && self.process.status().is_some() => {
+                self.step = Step::Left(PIPE);
             }
             _ => {}
         }
@@ -177,13 +201,19 @@ impl Running {
 
     /// Whether the command has ended and there is nothing to wait for.
     fn is_over(&mut self) -> bool {
-        if self.step == Step::Reading && !self.intake.eof {
-            return false;
+        match self.step {
+            Step::Reading if !self.intake.eof => false,
+            Step::Left(left) => self.intake.eof || left == 0 || self.is_silent(),
+            _ => {
+                self.process.is_gone()
+                    && (self.intake.eof || self.heard.elapsed() >= SILENCE && self.is_silent())
+            }
         }
-        // What is killed and not yet gone is waited for by somebody else: a zombie whose parent does not care.
-        let given_up = matches!(self.step, Step::Killed(at) if at.elapsed() >= SILENCE);
-        (self.process.is_gone() || given_up && self.process.status().is_some())
-            && (self.intake.eof || self.heard.elapsed() >= SILENCE)
+    }
+
+    /// Asked of the pipe: nothing was heard of it either while a full channel kept it from being read.
+    fn is_silent(&self) -> bool {
+        super::wait::readable([self.process.stdout.as_fd()], Duration::ZERO) == [false]
     }
 
     /// A command may end and leave its output to others, who are read on.

@@ -195,6 +195,30 @@ fn nobody_waits_for_who_left_the_group() {
 }
 
 #[test]
+fn nobody_reads_on_for_who_left_the_group() {
+    let mut r = shell("setsid sh -c 'while echo x; do :; done' & exec sleep 600", &[]);
+    while r.poll().1.is_empty() {}
+    r.parts.stop.drain();
+    assert!(r.source.wind_down());
+    let began = Instant::now();
+    assert!(r.lines().iter().all(|l| l == "x"));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+/// What the group has left in the pipe is read, however late that is.
+#[test]
+fn a_reader_that_comes_late_finds_all_lines() {
+    let script = "trap 'seq 1 5000; exit' TERM; setsid sleep 8 & echo first; while :; do sleep 0.01; done";
+    let mut r = shell(script, &[]);
+    while r.poll().1.is_empty() {}
+    r.parts.stop.drain();
+    assert!(r.source.wind_down());
+    // As when a full channel holds the source up.
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(r.lines(), (1..=5000).map(|i| i.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
 fn who_ignores_sigterm_is_killed() {
     let mut r = shell("trap '' TERM; echo first; while :; do sleep 0.01; done", &[]);
     while r.poll().1.is_empty() {}
