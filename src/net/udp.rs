@@ -27,6 +27,7 @@ pub(super) struct Datagrams {
     /// Stored batches whose tickets are open.
     open: VecDeque<Delivery>,
     told: Throttle,
+    drops: Drops,
     /// Datagrams it may still read, once its source stops.
     last_read: Option<usize>,
 }
@@ -45,6 +46,7 @@ impl Datagrams {
             deliver,
             open: VecDeque::new(),
             told: Throttle::default(),
+            drops: Drops::default(),
             last_read: None,
         }
     }
@@ -57,6 +59,9 @@ impl Datagrams {
     /// Reads and stores up to a turn's worth. `true` when more may wait.
     pub fn step(&mut self, scratch: &mut [u8], names: &Names, now: Instant) -> bool {
         self.settle();
+        if let Some(n) = self.drops.take(now) {
+            log::warn!("source {}: {n} more datagrams dropped", self.source_name());
+        }
         let limits = self.deliver.limits();
         let turn = self.last_read.map_or(PER_TURN, |n| n.min(PER_TURN));
         let mut left = turn;
@@ -138,13 +143,14 @@ impl Datagrams {
     fn drop_events(&mut self, n: usize, refused: &Attempt, now: Instant) {
         self.deliver.counters.channel_write_fail.one();
         self.deliver.counters.event_dropped.add(n);
-        if let Some(note) = self.told.pass(now) {
+        self.drops.untold += n;
+        if let Some(n) = self.drops.take(now) {
             let why = match refused {
                 Attempt::Full(c) => format!("channel {} is full: {}", c.name(), c.counters().describe_full()),
                 Attempt::Refused(e) => e.to_string(),
                 Attempt::Stored => "stored, but not for good".to_owned(),
             };
-            log::warn!("source {}: {n} datagrams dropped, {why}{note}", self.deliver.counters.name);
+            log::warn!("source {}: {n} datagrams dropped, {why}", self.deliver.counters.name);
         }
     }
 
@@ -179,6 +185,28 @@ impl Drop for Datagrams {
         // Stored perhaps, but nobody will know.
         let open: usize = self.open.iter().map(Delivery::events).sum();
         self.deliver.counters.event_dropped.add(open);
+        if open > 0 {
+            log::warn!("source {}: {open} datagrams were not known to be stored", self.source_name());
+        }
+        let n = self.drops.untold;
+        if n > 0 {
+            log::warn!("source {}: {n} more datagrams dropped", self.source_name());
+        }
+    }
+}
+
+/// What was dropped and has not been logged.
+#[derive(Default)]
+struct Drops {
+    untold: usize,
+    told: Throttle,
+}
+
+impl Drops {
+    /// `Some` when there are such and a line may be logged now: their number.
+    fn take(&mut self, now: Instant) -> Option<usize> {
+        let may_tell = self.untold > 0 && self.told.pass(now).is_some();
+        may_tell.then(|| std::mem::take(&mut self.untold))
     }
 }
 
@@ -189,4 +217,25 @@ fn name_of(names: &Names, ip: std::net::IpAddr) -> String {
         names.ask(ip, |_| {});
         ip.to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn every_drop_is_told_once() {
+        let t0 = Instant::now();
+        let mut drops = Drops::default();
+        assert_eq!(drops.take(t0), None);
+        drops.untold += 3;
+        assert_eq!(drops.take(t0), Some(3));
+        for _ in 0..500 {
+            drops.untold += 2;
+            assert_eq!(drops.take(t0), None);
+        }
+        assert_eq!(drops.take(t0 + Duration::from_secs(2)), Some(1000));
+        assert_eq!(drops.take(t0 + Duration::from_secs(4)), None);
+    }
 }
