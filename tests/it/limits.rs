@@ -1,4 +1,4 @@
-//! Limits: connections, idle time, descriptors.
+//! Limits: connections, idle time, descriptors, the size of files.
 
 use crate::util::{wait, Client, Conf};
 
@@ -66,4 +66,28 @@ fn without_descriptors_accepting_waits_and_goes_on() {
     assert_eq!(lines.len(), 62);
     assert!(agent.log().matches("cannot accept").count() < 30, "{}", agent.log());
     assert_eq!(agent.get("/healthz").0, 200);
+}
+
+#[test]
+fn a_limit_on_file_sizes_fails_a_write_and_ends_nothing() {
+    const LINES: usize = 100;
+    let line = |i: usize| format!("{i} {}", "x".repeat(200));
+    let keys = ["sink.directory = out", "sink.rollInterval = 1", "sink.batchSize = 5"];
+    let mut agent = Conf::new()
+        .source("r1", "netcat", "c1", &[])
+        .channel("c1", &[])
+        .folder("out")
+        .sink("k1", "file_roll", "c1", &keys)
+        .file_size(8)
+        .start();
+    let mut client = agent.connect("r1");
+    for i in 0..LINES {
+        assert_eq!(client.ask(&line(i)), "OK\n");
+    }
+    agent.wait_log("File too large (os error 27)");
+    // The next file takes more.
+    let lines = agent.wait_lines("out", LINES);
+    assert!(lines.iter().enumerate().all(|(i, l)| *l == line(i)) && lines.len() == LINES, "{lines:?}");
+    agent.stop();
+    assert_eq!(agent.lines("out").len(), LINES);
 }

@@ -1,7 +1,8 @@
 //! Stopping: in order under load, cut short by a second signal or by the deadline.
 
-use crate::util::{shutdown_metric, wait, Agent, Client, Conf, PATIENCE};
+use crate::util::{shutdown_metric, wait, Agent, Client, Conf, Folder, PATIENCE};
 use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Sends lines without a pause until the agent ends the connection; returns how many answers of each kind came.
@@ -181,6 +182,46 @@ fn a_second_signal_ends_at_once() {
     assert!(began.elapsed() < Duration::from_secs(3), "{log}");
     assert_eq!(code, Some(3), "{log}");
     assert!(log.contains("second signal: ended at once"), "{log}");
+}
+
+/// The sink has the log's lock, and the pipe behind it is full.
+#[test]
+fn a_second_signal_ends_although_nobody_reads_the_log() {
+    let folder = Folder::new();
+    let conf = Conf::new()
+        .source("r1", "netcat", "c1", &[])
+        .channel("c1", &["capacity = 100", "transactionCapacity = 100"])
+        .sink("k1", "logger", "c1", &[]);
+    std::fs::write(folder.path("a1.conf"), conf.text()).unwrap();
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_flumed"))
+        .args(["agent", "-n", "a1", "-f", "a1.conf"])
+        .current_dir(folder.path(""))
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(agent.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("source r1 started, listening on ") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0);
+    }
+    let mut client = Client::new(line.trim().rsplit(' ').next().unwrap().parse().unwrap());
+    client.socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    while client.try_ask("a line").is_some() {}
+    // Two of a kind could become one.
+    let script = format!("kill -TERM {0}; kill -INT {0}", agent.id());
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    let deadline = Instant::now() + PATIENCE;
+    let mut code = None;
+    while code.is_none() && Instant::now() < deadline {
+        code = agent.try_wait().unwrap().map(|s| s.code());
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    let _ = agent.kill();
+    let _ = agent.wait();
+    assert_eq!(code, Some(Some(3)));
 }
 
 #[test]

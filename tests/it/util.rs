@@ -42,7 +42,7 @@ pub struct Conf {
     names: [Vec<String>; 3],
     text: String,
     args: Vec<String>,
-    descriptors: Option<u32>,
+    limit: Option<String>,
     folders: Vec<String>,
 }
 
@@ -108,7 +108,13 @@ impl Conf {
 
     /// Gives the agent a hard limit on descriptors.
     pub fn descriptors(mut self, most: u32) -> Conf {
-        self.descriptors = Some(most);
+        self.limit = Some(format!("-n {most}"));
+        self
+    }
+
+    /// Gives the agent a limit on the size of files, in the blocks of its shell.
+    pub fn file_size(mut self, blocks: u32) -> Conf {
+        self.limit = Some(format!("-f {blocks}"));
         self
     }
 
@@ -130,7 +136,7 @@ impl Conf {
         for name in &self.folders {
             std::fs::create_dir(folder.path(name)).unwrap();
         }
-        let agent = Agent::spawn(folder, &self.text(), &self.args, self.descriptors);
+        let agent = Agent::spawn(folder, &self.text(), &self.args, self.limit.as_deref());
         agent.wait_log("agent a1 started");
         agent
     }
@@ -164,13 +170,13 @@ pub struct Agent {
 
 impl Agent {
     /// Starts an agent on a configuration as it stands.
-    pub fn spawn(folder: Folder, text: &str, args: &[String], descriptors: Option<u32>) -> Agent {
+    pub fn spawn(folder: Folder, text: &str, args: &[String], limit: Option<&str>) -> Agent {
         std::fs::write(folder.path("a1.conf"), text).unwrap();
-        let mut command = match descriptors {
+        let mut command = match limit {
             None => Command::new(env!("CARGO_BIN_EXE_flumed")),
-            Some(n) => {
+            Some(limit) => {
                 let mut sh = Command::new("sh");
-                let script = format!("ulimit -n {n}; exec \"$0\" \"$@\"");
+                let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
                 sh.args(["-c", &script, env!("CARGO_BIN_EXE_flumed")]);
                 sh
             }
