@@ -5,17 +5,24 @@
 
 use super::letters::Letters;
 use crate::channel::Take;
+use crate::clock::Backoff;
 use crate::component::{Fault, SinkError};
 use crate::config::{Context, DEAD_LETTER_FILE, MAX_DELIVERY_ATTEMPTS};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How many batches are counted at a time: more than one fail in turn where other sinks take from the same channel.
 const BATCHES: usize = 64;
+
+/// Before the rounds in which suspects are tried again: a destination may falter a moment after it took an event.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 pub struct Budget {
     /// Failed deliveries of a batch until it is split, and of an event on its own until it is put aside.
     pub attempts: usize,
     pub letters: Letters,
+    /// Before each round over those that may be put aside.
+    pub pauses: Backoff,
     /// Failed deliveries by the number of the first event.
     failed: BTreeMap<u64, usize>,
     /// Whether an event may be put aside though nothing was delivered that speaks for the destination. Once; then
@@ -28,7 +35,13 @@ impl Budget {
     pub fn new(ctx: &Context) -> Option<Budget> {
         let attempts = ctx.size(MAX_DELIVERY_ATTEMPTS);
         let file = ctx.text(DEAD_LETTER_FILE).filter(|_| attempts > 0)?;
-        Some(Budget { attempts, letters: Letters::new(file), failed: BTreeMap::new(), may_guess: true })
+        Some(Budget {
+            attempts,
+            letters: Letters::new(file),
+            pauses: PAUSES,
+            failed: BTreeMap::new(),
+            may_guess: true,
+        })
     }
 
     /// Whether the dead-letter file can be written to. It is there afterwards.

@@ -7,9 +7,13 @@
 //! - It is taken apart: halves are delivered in order, a failed half in halves again, down to single events.
 //! - An event that fails alone is a suspect. It is held while those behind it are tried, as far as needed in the
 //!   channel behind the batch.
-//! - When one of those is delivered, the destination works. The suspects are tried again, each until it has failed
-//!   `maxDeliveryAttempts` times alone (twice at least); what still fails goes to the file. So it has failed before
-//!   and after another event was delivered.
+//! - When one of those is delivered, the destination works. The suspects are tried again, in rounds with growing pauses
+//!   before them, each until it has failed `maxDeliveryAttempts` times alone (twice at least). So it has failed before
+//!   and after another event was delivered. Of more suspects than [`LONGEST_RUN`] failures are enough for, the last
+//!   return to the channel and come again.
+//! - Perhaps the destination took that one and failed anew. So what still fails is held until one more event is
+//!   delivered; then it goes to the file. Where nothing is left to be tried it goes at once: the destination has just
+//!   taken an event.
 //! - When none is delivered, or [`LONGEST_RUN`] deliveries in a row fail, nobody can tell: all return to the channel,
 //!   the log says so, and the batch is counted from zero again.
 //! - The one event that has nothing behind it in the channel goes to the file all the same, after
@@ -46,12 +50,14 @@ pub(super) struct Sift<'a> {
     budget: &'a mut Budget,
     /// Those behind which nothing has been delivered yet, in order.
     suspects: Vec<Suspect>,
+    /// Those that failed on after that, in order; nothing has been delivered since.
+    guilty: Vec<Suspect>,
     failed_in_a_row: usize,
 }
 
 impl<'a> Sift<'a> {
     pub fn new(runner: &'a SinkRunner, at_work: &'a mut AtWork, budget: &'a mut Budget) -> Sift<'a> {
-        Sift { runner, at_work, budget, suspects: Vec::new(), failed_in_a_row: 0 }
+        Sift { runner, at_work, budget, suspects: Vec::new(), guilty: Vec::new(), failed_in_a_row: 0 }
     }
 
     /// Passes on a batch that has failed too often. What is not settled when this fails is in the channel again.
@@ -66,9 +72,9 @@ impl<'a> Sift<'a> {
         }
         // Events from behind the batch that were looked at. What is left of them in the end is for another batch.
         let mut behind = 0;
-        while self.failed_in_a_row < LONGEST_RUN && (behind == 0 || !self.suspects.is_empty()) {
+        while self.failed_in_a_row < LONGEST_RUN && (behind == 0 || self.holds_some()) {
             let Some(piece) = pieces.pop_front() else {
-                if self.suspects.is_empty() {
+                if !self.holds_some() {
                     break;
                 }
                 let more = self.more()?;
@@ -82,8 +88,9 @@ impl<'a> Sift<'a> {
             match self.attempt(&piece)? {
                 None => {
                     self.delivered(piece)?;
+                    let guilty = std::mem::take(&mut self.guilty);
+                    self.put_aside(guilty)?;
                     self.judge()?;
-                    self.failed_in_a_row = 0;
                 }
                 Some(_) if piece.len() > 1 => {
                     let middle = piece.len() / 2;
@@ -94,14 +101,18 @@ impl<'a> Sift<'a> {
                 Some(why) => self.suspect(Suspect { take: piece, why, failures: 1 })?,
             }
         }
+        if self.failed_in_a_row == 0 && self.suspects.is_empty() {
+            let guilty = std::mem::take(&mut self.guilty);
+            self.put_aside(guilty)?;
+        }
         if is_alone && behind == 0 && self.budget.may_guess && !self.suspects.is_empty() {
             let guessed = std::mem::take(&mut self.suspects);
             self.put_aside(guessed)?;
             self.budget.may_guess = false;
         }
         self.budget.forget(first);
-        let n = self.suspects.len();
-        self.suspects.into_iter().next().map_or(Ok(()), |s| {
+        let n = self.guilty.len() + self.suspects.len();
+        self.guilty.into_iter().chain(self.suspects).next().map_or(Ok(()), |s| {
             let what = "none behind was delivered: perhaps it is the destination, no dead letters";
             Err(SinkError {
                 why: format!("{}; {n} events fail alone, and {what}", s.why),
@@ -148,24 +159,31 @@ impl<'a> Sift<'a> {
         Ok(())
     }
 
-    /// The destination works: whoever fails now is to blame.
+    fn holds_some(&self) -> bool {
+        !self.suspects.is_empty() || !self.guilty.is_empty()
+    }
+
+    /// The destination works, as it seems: whoever fails now is to blame.
     fn judge(&mut self) -> Result<(), SinkError> {
-        let mut guilty = Vec::new();
-        for mut s in std::mem::take(&mut self.suspects) {
-            loop {
+        let rounds = self.budget.attempts.saturating_sub(1).max(1);
+        self.suspects.truncate((LONGEST_RUN / rounds).max(1));
+        let mut pauses = self.budget.pauses.clone();
+        while !self.suspects.is_empty() {
+            self.runner.stop.pause(pauses.next_pause());
+            let mut others = Vec::new();
+            for mut s in std::mem::take(&mut self.suspects) {
                 let Some(why) = self.attempt(&s.take)? else {
                     self.delivered(s.take)?;
-                    break;
+                    continue;
                 };
-                s.why = why;
-                s.failures += 1;
-                if s.failures >= self.budget.attempts {
-                    guilty.push(s);
-                    break;
-                }
+                (s.why, s.failures) = (why, s.failures + 1);
+                let is_guilty = s.failures >= self.budget.attempts;
+                if is_guilty { &mut self.guilty } else { &mut others }.push(s);
             }
+            self.suspects = others;
         }
-        self.put_aside(guilty)
+        self.failed_in_a_row = 0;
+        Ok(())
     }
 
     /// Writes dead letters; then, not before, their takes end.

@@ -185,7 +185,9 @@ impl Running {
             Step::Terminated(until) if now >= until => {
                 let who = match self.process.status() {
                     None => "the command did not end after SIGTERM, it is killed",
-                    Some(_) => "the command has ended, others of its group did not after SIGTERM, they are killed",
+                    Some(_) => {
+                        "the command has ended, others of its group did not after SIGTERM, they are killed"
+                    }
                 };
                 log::warn!("source {}: {who}", self.name);
                 self.process.signal(Signal::SIGKILL);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::channel::scripted::Scripted;
 use crate::channel::{Channel, Limits, Put, Room, Wake};
+use crate::clock::Backoff;
 use crate::component::Sink;
 use crate::counters::SinkCounters;
 use crate::event::{Batch, Body, Events};
@@ -34,6 +35,9 @@ struct World {
     down_for: Option<Fault>,
     /// Some deliveries fail, by this state of a random generator.
     flaky: Option<u64>,
+    /// After this many deliveries more it is down for a while, once.
+    falters: Option<(usize, Duration)>,
+    down_until: Option<Instant>,
     delivered: Vec<String>,
     /// How many events each call had.
     calls: Vec<usize>,
@@ -59,6 +63,9 @@ impl Sink for Picky {
             let fault = w.down_for.unwrap_or(Fault::Unknown);
             return Err(SinkError { why: "down".into(), fault });
         }
+        if w.down_until.is_some_and(|at| Instant::now() < at) {
+            return Err(SinkError::unknown("falters"));
+        }
         if w.flaky.as_mut().is_some_and(|state| random(state, 3) == 0) {
             return Err(SinkError::unknown("flaky"));
         }
@@ -66,7 +73,18 @@ impl Sink for Picky {
             batch.events().map(|e| String::from_utf8_lossy(e.body()).into_owned()).collect();
         let hit = w.poison.iter().find(|(p, _)| bodies.contains(p)).cloned();
         match hit {
-            None => w.delivered.extend(bodies),
+            None => {
+                w.delivered.extend(bodies);
+                match &mut w.falters {
+                    Some((0, _)) | None => {}
+                    Some((n, time)) => {
+                        *n -= 1;
+                        if *n == 0 {
+                            w.down_until = Some(Instant::now() + *time);
+                        }
+                    }
+                }
+            }
             Some((p, Poison::Events)) => return Err(SinkError::events(format!("no {p} here"))),
             Some((_, Poison::Panic)) => {
                 drop(w);
@@ -145,7 +163,10 @@ impl Rig {
     }
 
     fn start(&self, batch_size: usize, attempts: usize) -> Running {
-        let runner = self.runner(batch_size, attempts);
+        let mut runner = self.runner(batch_size, attempts);
+        if let Some(b) = &mut runner.budget {
+            b.pauses = Backoff::new(Duration::from_micros(10), Duration::from_micros(10));
+        }
         let stop = runner.stop.clone();
         (runner.spawn().unwrap(), stop)
     }
@@ -156,12 +177,12 @@ impl Rig {
     }
 
     /// Takes a batch of so many events that has failed too often apart, without a thread.
-    fn sift(&self, n: usize, attempts: usize) -> SinkError {
+    fn sift(&self, n: usize, attempts: usize) -> Result<(), SinkError> {
         let mut runner = self.runner(4, attempts);
         let mut at_work = AtWork { sink: (runner.make)(), is_up: true };
         let mut budget = runner.budget.take().unwrap();
         let sift = Sift::new(&runner, &mut at_work, &mut budget);
-        sift.run(self.take(n), SinkError::unknown("x")).unwrap_err()
+        sift.run(self.take(n), SinkError::unknown("x"))
     }
 
     /// Has a sink drain the channel to the end.
@@ -281,7 +302,7 @@ fn the_destination_going_down_in_a_search_ends_it() {
     let mut rig = Rig::new(&[0], Poison::Unknown);
     rig.put(2);
     (lock(&rig.world).down, lock(&rig.world).down_for) = (1, Some(Fault::Destination));
-    let e = rig.sift(2, 2);
+    let e = rig.sift(2, 2).unwrap_err();
     assert_eq!((e.why.as_str(), e.fault), ("down", Fault::Destination));
     assert_eq!((rig.channel.backlog(), rig.letters()), (2, vec![]));
 }
@@ -309,7 +330,7 @@ fn with_nothing_to_compare_one_event_goes_and_no_more() {
 fn more_poison_in_a_row_than_can_be_told_from_a_dead_destination_stays() {
     let mut rig = Rig::new(&(0..100).collect::<Vec<_>>(), Poison::Unknown);
     rig.put(101);
-    assert!(rig.sift(4, 1).why.contains("perhaps it is the destination"));
+    assert!(rig.sift(4, 1).unwrap_err().why.contains("perhaps it is the destination"));
     assert_eq!(lock(&rig.world).calls.len(), LONGEST_RUN);
     assert_eq!((rig.channel.backlog(), rig.letters()), (101, vec![]));
     let all = rig.take(101);
@@ -389,4 +410,31 @@ fn what_the_sink_says_of_an_event_is_no_guess() {
     rig.put(1);
     rig.drain(running);
     rig.assert_dead(&[0, 1, 2, 3]);
+}
+
+/// It took one event, and that vouches for nothing that comes a moment later.
+#[test]
+fn a_destination_that_falters_after_one_event_costs_nothing() {
+    let mut rig = Rig::new(&[], Poison::Unknown);
+    // The halves of the batch, and the first two events.
+    lock(&rig.world).down = 4;
+    lock(&rig.world).falters = Some((1, Duration::from_millis(50)));
+    rig.put(4);
+    rig.sift(4, 2).unwrap();
+    let mut all = rig.delivered();
+    all.sort_unstable();
+    assert_eq!((all, rig.letters(), rig.channel.backlog()), (vec![0, 1, 2, 3], vec![], 0));
+}
+
+#[test]
+fn a_destination_that_goes_down_after_one_event_costs_nothing() {
+    let mut rig = Rig::new(&[], Poison::Unknown);
+    lock(&rig.world).down = 1;
+    lock(&rig.world).falters = Some((1, Duration::from_secs(3600)));
+    rig.put(3);
+    // The first half is one event and fails; the second is split by a failure of its own.
+    lock(&rig.world).poison = vec![("2".into(), Poison::Unknown)];
+    let e = rig.sift(3, 2).unwrap_err();
+    assert!(e.why.contains("2 events fail alone"), "{e}");
+    assert_eq!((rig.delivered(), rig.letters(), rig.channel.backlog()), (vec![1], vec![], 2));
 }
