@@ -128,6 +128,7 @@ pub fn run(plan: Plan, options: RunOptions, loader: Loader) -> u8 {
         }
     };
     agent.start(began);
+    signals::limit_stop(agent.shutdown_timeout());
     agent.wait(&asked, &reload);
     agent.stop()
 }

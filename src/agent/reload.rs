@@ -90,6 +90,7 @@ impl Agent {
             changes.push("metrics changed".to_owned());
         }
         self.plan = plan;
+        signals::limit_stop(self.shutdown_timeout());
         self.show();
         self.tend();
         Ok(changes)

@@ -27,7 +27,6 @@ const LOOK: Duration = Duration::from_millis(200);
 static LIMIT: AtomicU64 = AtomicU64::new(3_600_000);
 
 /// An ordered stop ends by itself within this time. May be changed at any time.
-#[allow(dead_code)]
 pub fn limit_stop(limit: Duration) {
     LIMIT.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), SeqCst);
 }

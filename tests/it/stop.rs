@@ -184,9 +184,19 @@ fn a_second_signal_ends_at_once() {
     assert!(log.contains("second signal: ended at once"), "{log}");
 }
 
-/// The sink has the log's lock, and the pipe behind it is full.
 #[test]
 fn a_second_signal_ends_although_nobody_reads_the_log() {
+    // Two of a kind could become one.
+    assert_eq!(end_with_a_stuck_log(&["TERM", "INT"], &[]), Some(3));
+}
+
+#[test]
+fn the_deadline_holds_although_nobody_reads_the_log() {
+    assert_eq!(end_with_a_stuck_log(&["TERM"], &["-Dflumed.shutdownTimeout=1"]), Some(3));
+}
+
+/// The exit code after these signals of an agent whose sink has the log's lock, while the pipe behind it is full.
+fn end_with_a_stuck_log(signals: &[&str], args: &[&str]) -> Option<i32> {
     let folder = Folder::new();
     let conf = Conf::new()
         .source("r1", "netcat", "c1", &[])
@@ -195,6 +205,7 @@ fn a_second_signal_ends_although_nobody_reads_the_log() {
     std::fs::write(folder.path("a1.conf"), conf.text()).unwrap();
     let mut agent = Command::new(env!("CARGO_BIN_EXE_flumed"))
         .args(["agent", "-n", "a1", "-f", "a1.conf"])
+        .args(args)
         .current_dir(folder.path(""))
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
@@ -210,8 +221,8 @@ fn a_second_signal_ends_although_nobody_reads_the_log() {
     let mut client = Client::new(line.trim().rsplit(' ').next().unwrap().parse().unwrap());
     client.socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     while client.try_ask("a line").is_some() {}
-    // Two of a kind could become one.
-    let script = format!("kill -TERM {0}; kill -INT {0}", agent.id());
+    let kills: Vec<String> = signals.iter().map(|s| format!("kill -{s} {}", agent.id())).collect();
+    let script = kills.join("; ");
     assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     let deadline = Instant::now() + PATIENCE;
     let mut code = None;
@@ -221,7 +232,7 @@ fn a_second_signal_ends_although_nobody_reads_the_log() {
     }
     let _ = agent.kill();
     let _ = agent.wait();
-    assert_eq!(code, Some(Some(3)));
+    code.expect("it ends")
 }
 
 #[test]
