@@ -16,9 +16,13 @@ use crate::counters::{ChannelCounters, Measure};
 use crate::event::Events;
 use crate::lock::{lock, Apart};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+mod live;
+
+use live::Live;
 
 const COUNT: Type = Type::Int(1, i32::MAX as i64);
 
@@ -96,46 +100,6 @@ fn limits(ctx: &Context, heap: usize) -> Limits {
         byte_capacity: if budget < 100.0 { usize::MAX } else { budget as usize },
         keep_alive: ctx.duration("keep-alive").unwrap_or(Duration::from_secs(3)),
         durable: false,
-    }
-}
-
-/// Limits that may change while the channel is in use. Each is valid by itself, so no lock holds them together.
-struct Live {
-    capacity: AtomicUsize,
-    transaction_capacity: AtomicUsize,
-    byte_capacity: AtomicUsize,
-    keep_alive_ms: AtomicU64,
-    durable: bool,
-}
-
-impl Live {
-    fn new(l: Limits) -> Live {
-        let live = Live {
-            capacity: AtomicUsize::new(0),
-            transaction_capacity: AtomicUsize::new(0),
-            byte_capacity: AtomicUsize::new(0),
-            keep_alive_ms: AtomicU64::new(0),
-            durable: l.durable,
-        };
-        live.set(l);
-        live
-    }
-
-    fn set(&self, l: Limits) {
-        self.capacity.store(l.capacity, Relaxed);
-        self.transaction_capacity.store(l.transaction_capacity, Relaxed);
-        self.byte_capacity.store(l.byte_capacity, Relaxed);
-        self.keep_alive_ms.store(u64::try_from(l.keep_alive.as_millis()).unwrap_or(u64::MAX), Relaxed);
-    }
-
-    fn get(&self) -> Limits {
-        Limits {
-            capacity: self.capacity.load(Relaxed),
-            transaction_capacity: self.transaction_capacity.load(Relaxed),
-            byte_capacity: self.byte_capacity.load(Relaxed),
-            keep_alive: Duration::from_millis(self.keep_alive_ms.load(Relaxed)),
-            durable: self.durable,
-        }
     }
 }
 

@@ -24,9 +24,12 @@ use crate::event::{Batch, BufferPool};
 use mio::net::TcpStream;
 use std::io::{self, Read};
 use std::net::Shutdown;
-use std::sync::mpsc::Sender;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+mod heir;
+
+pub(super) use heir::Heir;
 
 /// How long an ended connection's input is dropped before it is closed.
 const DISCARD: Duration = Duration::from_millis(500);
@@ -68,14 +71,6 @@ enum State {
     /// Nothing more is decoded; answers are settled and flushed.
     Ending,
     Discarding,
-}
-
-/// What a connection goes on with when its source is replaced.
-pub(super) struct Heir {
-    pub protocol: Arc<dyn Protocol>,
-    pub deliver: Arc<Deliver>,
-    /// Dropped when it does: the old source's channels are not written to any more.
-    pub _done: Sender<()>,
 }
 
 pub(super) struct Conn {
@@ -158,32 +153,6 @@ impl Conn {
             self.session = Some(protocol.open(&self.peer));
             self.pending.can_refuse = protocol.can_refuse();
             self.state = State::Open;
-        }
-    }
-
-    /// Its source is replaced by another one of its kind.
-    pub fn carry_over(&mut self, heir: Heir) {
-        self.heir = Some(heir);
-        self.change_over();
-    }
-
-    /// Goes on for the new source as soon as the old one's batches are settled, and by the new one's keys as soon as no
-    /// message is half read.
-    fn change_over(&mut self) {
-        if self.heir.is_some() && self.pending.is_empty() {
-            if let Some(heir) = self.heir.take() {
-                self.pending.deliver = heir.deliver;
-                self.next_protocol = Some(heir.protocol);
-            }
-        }
-        let half_read = self.intake.in_hand().is_some()
-            || self.intake.unfinished() > 0
-            || self.session.as_ref().is_some_and(|s| s.memory() > 0);
-        if self.state == State::Open && !half_read {
-            if let Some(protocol) = self.next_protocol.take() {
-                self.pending.can_refuse = protocol.can_refuse();
-                self.session = Some(protocol.open(&self.peer));
-            }
         }
     }
 
