@@ -2,9 +2,9 @@
 //!
 //! What says the same as before is not touched. What can fail comes first (reading, checking, building, binding new
 //! addresses); if it does, the reload is refused and everything stays as it was. The rest cannot fail: channels take
-//! over new limits, new sources listen (on copies of their predecessors' sockets where the address is the same), old
-//! ones end when they have stored what they accepted, a changed sink's successor follows it. See `channels` for those
-//! that go.
+//! over new limits, new sources listen (on copies of their predecessors' sockets where the address is the same) and take
+//! over the connections, old ones end when they have stored what they accepted, a changed sink's successor follows it.
+//! See `channels` for those that go. What was refused is tried again now and then.
 
 use super::*;
 use crate::config::{Planned, Problems, Severity};

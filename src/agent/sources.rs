@@ -2,8 +2,8 @@
 //! be, and ending them.
 //!
 //! A source that ends keeps what it has accepted until that is stored: it is [`Leaving`]. Its successor in a reload
-//! listens on a copy of its socket, so that nobody who connects meanwhile is refused; a polled one begins when its
-//! predecessor's thread is over. Belongs to the main thread.
+//! listens on a copy of its socket, so that nobody who connects meanwhile is refused, and its connections are carried
+//! over; a polled one begins when its predecessor's thread is over. Belongs to the main thread.
 
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;

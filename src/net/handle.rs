@@ -117,22 +117,12 @@ impl Loops {
 
     /// Stops serving a source. Called again, it changes the deadline.
     pub fn detach(&self, source: SourceId, deadline: Instant) -> Detached {
-        self.send_detach(source, deadline, false, None)
+        self.replace(source, deadline, false, None)
     }
 
     /// Stops serving a source in whose place another one is attached already. `handed_over`: that one listens on a copy
     /// of its socket. `heir`: takes over its connections too, each when what it has brought is stored and answered.
     pub fn replace(
-        &self,
-        source: SourceId,
-        deadline: Instant,
-        handed_over: bool,
-        heir: Option<SourceId>,
-    ) -> Detached {
-        self.send_detach(source, deadline, handed_over, heir)
-    }
-
-    fn send_detach(
         &self,
         source: SourceId,
         deadline: Instant,
