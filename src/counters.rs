@@ -303,6 +303,8 @@ pub struct ChannelCounters {
     told_full: AtomicU64,
     sinks: Mutex<Vec<Arc<SinkCounters>>>,
     measure: Mutex<Option<Box<dyn Fn() -> Measure + Send + Sync>>>,
+    more: Mutex<Option<Box<dyn Fn() -> Vec<(&'static str, Value)> + Send + Sync>>>,
+    trouble: Mutex<Option<Box<dyn Fn() -> Option<String> + Send + Sync>>>,
 }
 
 /// What a channel holds at one moment.
@@ -328,6 +330,14 @@ impl ChannelCounters {
     pub fn measure(&self) -> Measure {
         lock(&self.measure).as_ref().map_or_else(Measure::default, |f| f())
     }
+    /// What this type of channel counts beside the others.
+    pub fn set_more(&self, f: impl Fn() -> Vec<(&'static str, Value)> + Send + Sync + 'static) {
+        *lock(&self.more) = Some(Box::new(f));
+    }
+    /// What holds puts up that is not the sinks' affair.
+    pub fn set_trouble(&self, f: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        *lock(&self.trouble) = Some(Box::new(f));
+    }
     /// Who takes from it.
     pub fn set_sinks(&self, sinks: Vec<Arc<SinkCounters>>) {
         *lock(&self.sinks) = sinks;
@@ -345,6 +355,9 @@ impl ChannelCounters {
     }
     /// For the log line of a full channel: fill, oldest event, and what holds the drain up.
     pub fn describe_full(&self) -> String {
+        if let Some(why) = lock(&self.trouble).as_ref().and_then(|f| f()) {
+            return why;
+        }
         let m = self.measure();
         let mut t = format!("{} of {} events, {} of {} bytes", m.size, m.capacity, m.bytes, m.byte_capacity);
         t += &format!(", oldest {}.{:03} s", m.oldest_ms / 1000, m.oldest_ms % 1000);
@@ -386,6 +399,7 @@ impl Counted for ChannelCounters {
             ("SlowestSink", Value::Text(self.slowest_sink().map_or(String::new(), |k| k.name.clone()))),
             c("EventLostAtStopCount", &self.lost_at_stop),
         ]);
+        s.values.extend(lock(&self.more).as_ref().map_or_else(Vec::new, |f| f()));
         s
     }
 }

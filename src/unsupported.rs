@@ -8,7 +8,7 @@ use crate::config::Kind;
 const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["avro", "thrift", "spooldir", "taildir", "http", "jms"]),
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
-    (Kind::Channel, &["file", "spillablememory", "KafkaChannel"]),
+    (Kind::Channel, &["spillablememory", "KafkaChannel"]),
     (Kind::Sink, &["avro", "thrift", "hdfs", "http", "KafkaSink"]),
     (Kind::Selector, &["multiplexing", "load_balancing"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
@@ -151,8 +151,7 @@ mod tests {
         assert!(say(Kind::Sink, "hbase2").contains("use hdfs or Kafka"));
         assert!(say(Kind::Sink, "org.apache.flume.sink.hdfs.HDFSEventSink").contains("yet"));
         assert!(say(Kind::Source, "org.apache.flume.source.AvroSource").contains("yet"));
-        assert!(say(Kind::Channel, "FILE").contains("yet"));
-        assert!(say(Kind::Channel, "org.apache.flume.channel.file.FileChannel").contains("yet"));
+        assert!(say(Kind::Channel, "org.apache.flume.channel.kafka.KafkaChannel").contains("yet"));
         let morphline = "org.apache.flume.sink.solr.morphline.MorphlineInterceptor$Builder";
         assert!(say(Kind::Interceptor, morphline).contains("JVM"));
         assert!(say(Kind::Source, "com.example.MySource").contains("Java class"));

@@ -15,6 +15,9 @@ use crate::registry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// When a channel that is being opened is asked again.
+const SOON: Duration = Duration::from_millis(100);
+
 pub struct OpenedChannel {
     pub planned: Planned,
     pub channel: Arc<dyn Channel>,
@@ -58,11 +61,13 @@ impl OpenedChannel {
             None => Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
         };
         self.retry = match self.channel.open() {
-            Ok(()) => {
+            Ok(true) => {
                 health.set(State::Started);
                 log::info!("channel {} started", self.name());
                 None
             }
+            // It says itself how far it is.
+            Ok(false) => Some((now + SOON, backoff)),
             Err(why) => {
                 health.set(State::Failed(why.clone()));
                 let pause = backoff.next_pause();

@@ -307,7 +307,7 @@ impl Agent {
 
 /// Whether a channel can go on as the one that is planned.
 fn is_same(planned: &Planned, running: &Planned) -> bool {
-    planned.name == running.name && std::ptr::eq(planned.declared, running.declared)
+    planned.name == running.name && running.context.can_become(&planned.context)
 }
 
 /// Takes the first that fits out of a list.

@@ -11,6 +11,7 @@
 use super::{
     Channel, ChannelParts, ChannelSpec, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Waiters, Wake,
 };
+use crate::clock::now_ms;
 use crate::config::{Context, Declared, Default as Absent, Key, Kind, Spec, Type};
 use crate::counters::{ChannelCounters, Measure};
 use crate::event::Events;
@@ -165,13 +166,13 @@ impl MemoryChannel {
     fn measure(&self) -> Measure {
         let limits = self.limits.get();
         let s = lock(&self.state);
-        let oldest = s.returned.values().next().or(s.queue.front()).map(|r| r.since);
+        let oldest = s.returned.values().next().or(s.queue.front()).map(|r| r.put_at);
         Measure {
             size: s.available,
             capacity: limits.capacity,
             bytes: s.held.bytes,
             byte_capacity: limits.byte_capacity,
-            oldest_ms: oldest.map_or(0, |t| t.elapsed().as_millis() as u64),
+            oldest_ms: oldest.map_or(0, |t| now_ms().saturating_sub(t)),
         }
     }
 
@@ -247,9 +248,9 @@ impl Channel for MemoryChannel {
         &self.counters
     }
 
-    fn open(&self) -> Result<(), String> {
+    fn open(&self) -> Result<bool, String> {
         lock(&self.state).open = true;
-        Ok(())
+        Ok(true)
     }
 
     fn close(&self) -> usize {
@@ -320,7 +321,7 @@ impl Channel for MemoryChannel {
     fn append(&self, room: Room, events: Events, _: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
         let events = events.compact();
         let n = events.len();
-        let since = Instant::now();
+        let put_at = now_ms();
         let sleeping = {
             let mut s = lock(&self.state);
             if !s.open {
@@ -332,7 +333,7 @@ impl Channel for MemoryChannel {
             s.next_number += n as u64;
             s.available += n;
             if n > 0 {
-                s.queue.push_back(Run { first, events, bytes: room.bytes, since });
+                s.queue.push_back(Run { first, events, bytes: room.bytes, put_at });
             }
             s.sleeping > 0
         };

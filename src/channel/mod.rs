@@ -18,6 +18,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub mod file;
 pub mod memory;
 #[cfg(test)]
 pub mod scripted;
@@ -93,8 +94,8 @@ pub struct Run {
     pub events: Events,
     /// Bytes charged for them.
     pub bytes: usize,
-    /// When they were put.
-    pub since: Instant,
+    /// When they were put, ms since the epoch.
+    pub put_at: u64,
 }
 
 impl Run {
@@ -103,7 +104,7 @@ impl Run {
         let len = self.events.len().max(1);
         // In 64 bits: the product may not fit a 32-bit usize.
         let bytes = (self.bytes as u64 * n.min(len) as u64 / len as u64) as usize;
-        let front = Run { first: self.first, events: self.events.split_to(n), bytes, since: self.since };
+        let front = Run { first: self.first, events: self.events.split_to(n), bytes, put_at: self.put_at };
         self.first += front.events.len() as u64;
         self.bytes -= bytes;
         front
@@ -119,8 +120,9 @@ pub trait Channel: Send + Sync {
     /// Takes over changed settings while it is in use. `false`: it cannot, and stays as it is.
     fn adapt(&self, settings: &Context, heap: usize) -> bool;
 
-    /// Makes the channel ready; recovers what an earlier process left. Called again until it succeeds.
-    fn open(&self) -> Result<(), String>;
+    /// Makes the channel ready; recovers what an earlier process left. Called again until it succeeds: `false` says that
+    /// it is at it still.
+    fn open(&self) -> Result<bool, String>;
     /// Ends the channel's own work. Nothing is put or taken any more. Returns the number of events lost with it.
     fn close(&self) -> usize;
 
@@ -268,4 +270,4 @@ pub type Build = fn(&Context, ChannelParts) -> Arc<dyn Channel>;
 pub type ChannelSpec = Spec<Build>;
 
 /// Every channel type.
-pub static ALL: &[&ChannelSpec] = &[&memory::SPEC];
+pub static ALL: &[&ChannelSpec] = &[&memory::SPEC, &file::SPEC];

@@ -69,7 +69,7 @@ impl Channel for Scripted {
     fn counters(&self) -> &Arc<ChannelCounters> {
         self.inner.counters()
     }
-    fn open(&self) -> Result<(), String> {
+    fn open(&self) -> Result<bool, String> {
         self.inner.open()
     }
     fn close(&self) -> usize {

@@ -108,6 +108,7 @@ fn form(ty: Type) -> String {
         Type::List => "list".into(),
         Type::Choice(words) => words.join(" | "),
         Type::Path => "path".into(),
+        Type::Paths => "paths, separated by commas".into(),
         Type::Regex | Type::WholeRegex => "regular expression".into(),
         Type::Header => "header".into(),
         Type::Component(kind) => kind.word().into(),

@@ -162,7 +162,7 @@ impl Context {
                 self.values.insert(key.name, v);
             }
             Ok(None) => {}
-            Err(why) if key.bad == Bad::Default => {
+            Err(why) if falls_back(key.bad, text) => {
                 let used = fallback.map_or("its default".to_owned(), |d| d.to_owned());
                 problems.warning(&place, full, format!("{why}; using {used}, as Flume does"));
                 if let Some(v) =
@@ -255,6 +255,16 @@ impl Context {
         std::ptr::eq(self.declared, other.declared)
             && (&self.name, &self.path) == (&other.name, &other.path)
             && self.values == other.values
+    }
+
+    /// Whether a component that runs with these settings can go on with the other ones.
+    pub fn can_become(&self, other: &Context) -> bool {
+        std::ptr::eq(self.declared, other.declared)
+            && self
+                .declared
+                .all_keys()
+                .filter(|k| k.is_fixed)
+                .all(|k| self.values.get(k.name) == other.values.get(k.name))
     }
 
     /// The component's own name, such as `r1`.
@@ -402,6 +412,15 @@ impl Context {
             Some(Value::Map(m)) => m,
             _ => panic!("{prefix} is not a prefix"),
         }
+    }
+}
+
+/// Whether a value that is no good means the default.
+fn falls_back(bad: Bad, text: &str) -> bool {
+    match bad {
+        Bad::Refuse => false,
+        Bad::Default => true,
+        Bad::DefaultIfOutOfRange => text.parse::<i64>().is_ok(),
     }
 }
 

@@ -78,6 +78,8 @@ pub enum Type {
     Choice(&'static [&'static str]),
     /// A path of the file system.
     Path,
+    /// Paths of the file system, separated by commas.
+    Paths,
     /// A Java regular expression to be found in a text; compiled at validation.
     Regex,
     /// A Java regular expression that a text must match as a whole.
@@ -114,6 +116,8 @@ pub enum Bad {
     Refuse,
     /// Flume warns and takes the default: so does flumed.
     Default,
+    /// So it does with a number that is out of range; what is no number it refuses.
+    DefaultIfOutOfRange,
 }
 
 /// One key of a component, relative to `<agent>.<kind>.<name>.`.
@@ -126,16 +130,28 @@ pub struct Key {
     pub help: &'static str,
     /// Accepted because Flume has it, and changes nothing here: why.
     pub ignored: Option<&'static str>,
+    /// Another value makes it another component: a reload does not change it on one that runs.
+    pub is_fixed: bool,
 }
 
 impl Key {
     pub const fn new(name: &'static str, ty: Type, default: Default, help: &'static str) -> Key {
-        Key { name, ty, default, bad: Bad::Refuse, help, ignored: None }
+        Key { name, ty, default, bad: Bad::Refuse, help, ignored: None, is_fixed: false }
     }
 
     /// The same key, for which Flume falls back to the default on a bad value.
     pub const fn or_default(self) -> Key {
         Key { bad: Bad::Default, ..self }
+    }
+
+    /// The same key, for which Flume falls back to the default on a number that is out of range.
+    pub const fn or_default_if_out_of_range(self) -> Key {
+        Key { bad: Bad::DefaultIfOutOfRange, ..self }
+    }
+
+    /// The same key, whose value a component has for life.
+    pub const fn fixed(self) -> Key {
+        Key { is_fixed: true, ..self }
     }
 
     /// The same key, accepted and without effect. `flumed check` says why to who has written it.

@@ -75,6 +75,10 @@ pub fn parse_value(ty: Type, shown: Shown<'_>) -> Result<Value, String> {
         Type::Seconds(low, high) => number("a whole number of seconds", low, high),
         Type::Port => number("a port number", 0, 65535),
         Type::Bool => Ok(Value::Bool(text.eq_ignore_ascii_case("true"))),
+        Type::Paths => {
+            let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+            Ok(Value::List(parts.map(str::to_owned).collect()))
+        }
         Type::List | Type::Channels => Ok(Value::List(text.split_whitespace().map(str::to_owned).collect())),
         Type::Choice(words) => words
             .iter()

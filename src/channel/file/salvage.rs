@@ -1,0 +1,47 @@
+//! Damaged bytes of a segment are kept: copied to a file of their own beside it, before they are passed over.
+//!
+//! `damaged-<N>-<offset>` holds what stood from that offset on. Nobody reads it but people. Best effort: on a full disk
+//! the segment is what remains. Called by recovery and by readers; no locks.
+
+use super::counters::FileCounters;
+use super::fs::{Fs, FsFile};
+use super::segment::{read_full, write_all};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+/// More than this is not copied at a time.
+const PIECE: usize = 1 << 20;
+
+pub fn copy_aside(
+    fs: &dyn Fs,
+    dir: &Path,
+    seq: u64,
+    from: &dyn FsFile,
+    range: Range<u64>,
+    counters: &FileCounters,
+) {
+    counters.damaged_bytes.add((range.end - range.start) as usize);
+    let path = dir.join(format!("damaged-{seq}-{}", range.start));
+    if let Err(e) = copy(fs, &path, from, &range) {
+        if e.kind() != io::ErrorKind::AlreadyExists {
+            log::warn!("cannot keep a copy of damaged bytes as {}: {e}", path.display());
+        }
+    }
+}
+
+fn copy(fs: &dyn Fs, path: &Path, from: &dyn FsFile, range: &Range<u64>) -> io::Result<()> {
+    let to = fs.create(path)?;
+    let mut at = range.start;
+    let mut piece = vec![0; PIECE];
+    while at < range.end {
+        let n = (range.end - at).min(PIECE as u64) as usize;
+        let n = read_full(from, &mut piece[..n], at)?;
+        if n == 0 {
+            break;
+        }
+        write_all(to.as_ref(), &piece[..n], at - range.start)?;
+        at += n as u64;
+    }
+    to.sync()
+}
