@@ -141,7 +141,6 @@ const KEYS: &[Key] = &[
     Key::new(PROVIDERS[0], Type::Text, Absent::None, "Flume's; not supported"),
     Key::new(PROVIDERS[1], Type::Text, Absent::None, "Flume's; not supported"),
     Key::new(PROVIDERS[2], Type::Text, Absent::None, "Flume's; not supported"),
-    Key::new("encryption.keyProvider.", Type::Prefix, Absent::None, "Flume's; not supported"),
     Key::new("use-log-replay-v1", Type::Bool, Absent::Is("false"), "Flume's older replay")
         .ignored("there is one replay, whose time does not grow with the backlog"),
     Key::new("use-fast-replay", Type::Bool, Absent::Is("false"), "Flume's replay without a queue")
