@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub mod file;
+pub mod flume;
 pub mod memory;
 #[cfg(test)]
 pub mod scripted;
