@@ -211,7 +211,7 @@ impl Undelivered {
 
 /// The key of a header name found on disk.
 fn key_of(name: &str) -> Option<Key> {
-    Key::intern(name)
+    Key::intern_own(name)
 }
 
 #[cfg(test)]
