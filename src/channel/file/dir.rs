@@ -151,8 +151,7 @@ impl Dir {
         let mut pool = lock(&self.pool);
         if pool.prepared.is_none() && pool.reserve.len() >= RESERVES {
             let spare = pool.spares.pop();
-            let made = self.make(fs, &mut pool, spare.as_ref());
-            pool.prepared = Some(made.inspect_err(|_| pool.spares.extend(spare))?);
+            pool.prepared = Some(self.make(fs, &mut pool, spare.as_ref())?);
         }
         Ok(())
     }
@@ -169,7 +168,6 @@ impl Dir {
         let spare = pool.spares.pop();
         if purpose == Purpose::TakeOnFullDisk && spare.is_none() {
             let reserve = pool.reserve.pop().ok_or(io::ErrorKind::StorageFull)?;
-            // One that cannot be begun is of no further use; it is found again at the next start.
             return Ok(Begun { is_reserve: true, ..self.make(fs, &mut pool, Some(&reserve))? });
         }
         self.make(fs, &mut pool, spare.as_ref())

@@ -14,14 +14,14 @@ use super::reader::Reader;
 use super::segment::Id;
 use super::settings::Live;
 use super::state::{State, Unit, PENDING};
-use super::writer::{Taken, Writer};
+use super::writer::{is_full as is_full_disk, Taken, Writer};
 use crate::channel::{PutError, Room, Run, TakeError, Ticket, Waiter, Wake};
 use crate::clock::now_ms;
 use crate::counters::ChannelCounters;
 use crate::event::Events;
 use crate::lock::lock;
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ const TAKE: usize = 16 << 20;
 /// Buffers kept for frames, and the size from which one is worth keeping.
 const BUFFERS: usize = 16;
 const WORTH_KEEPING: usize = 16 << 10;
-/// A channel whose files are not in order shows that in this rhythm.
-const UNREADABLE: Duration = Duration::from_secs(1);
+/// How long a take's commit waits for room when even the reserve is used up.
+const FREEING: Duration = Duration::from_secs(10);
 
 /// What belongs to one directory.
 pub struct DirEnd {
@@ -56,6 +56,8 @@ pub struct Engine {
     /// The upkeep thread waits here, with the state's lock.
     pub upkeep: Condvar,
     pub is_nudged: AtomicBool,
+    /// Bytes that may be written until free space has to be looked at again.
+    pub space_budget: AtomicI64,
     pub dirs: Vec<DirEnd>,
     pub reader: Mutex<Reader>,
     pub checkpoints: Store,
@@ -112,6 +114,7 @@ impl Engine {
             filled: Condvar::new(),
             upkeep: Condvar::new(),
             is_nudged: AtomicBool::new(false),
+            space_budget: AtomicI64::new(0),
             dirs,
             reader: Mutex::new(reader),
             checkpoints: p.checkpoints,
@@ -311,16 +314,11 @@ impl Engine {
             } else if let Some(why) = why {
                 self.counters.take_error.one();
                 return Err(TakeError(why));
-            } else if stop.load(SeqCst) || Instant::now() >= until {
-                return Ok(Vec::new());
             } else {
-                // Not to be: what can be taken is in memory, or behind.
-                log::error!(
-                    "channel {}: {} events are nowhere to be found",
-                    self.name,
-                    lock(&self.state).available
-                );
-                std::thread::park_timeout(UNREADABLE);
+                lock(&self.reader).settle(self);
+                if stop.load(SeqCst) || Instant::now() >= until {
+                    return Ok(Vec::new());
+                }
             }
         }
     }
@@ -336,22 +334,31 @@ impl Engine {
             }
         }
         let bytes = runs.iter().map(|r| r.bytes).sum();
-        let mut failed = String::new();
-        for _ in 0..self.dirs.len() {
-            let Some(dir) = lock(&self.state).choose_dir() else { break };
-            let written = lock(&self.dirs[dir].writer).take(&taken, bytes);
-            match written {
-                Ok(()) => {
-                    self.after_take(dir);
-                    return Ok(());
-                }
-                Err(e) => {
-                    failed = format!("{}: {e}", self.dirs[dir].dir.path.display());
-                    self.counters.take_error.one();
+        let until = Instant::now() + FREEING;
+        loop {
+            let (mut failed, mut is_full) = (format!("channel {} is down", self.name), false);
+            for _ in 0..self.dirs.len() {
+                let Some(dir) = lock(&self.state).choose_dir() else { break };
+                let written = lock(&self.dirs[dir].writer).take(&taken, bytes);
+                match written {
+                    Ok(()) => {
+                        self.after_take(dir);
+                        return Ok(());
+                    }
+                    Err(e) => {
+                        failed = format!("{}: {e}", self.dirs[dir].dir.path.display());
+                        is_full |= is_full_disk(&e);
+                    }
                 }
             }
+            // What was delivered would be delivered again: rather wait for what upkeep frees.
+            if !is_full || Instant::now() >= until || self.stops.load(SeqCst) {
+                self.counters.take_error.one();
+                return Err(TakeError(failed));
+            }
+            self.nudge();
+            std::thread::park_timeout(Duration::from_millis(2));
         }
-        Err(TakeError(if failed.is_empty() { format!("channel {} is down", self.name) } else { failed }))
     }
 
     fn after_take(&self, dir: usize) {
@@ -384,29 +391,6 @@ impl Engine {
         let next = lock(&self.state).waiters.head();
         if let Some(w) = next {
             w.wake();
-        }
-    }
-}
-
-#[cfg(test)]
-impl Engine {
-    /// Waits until nothing is queued and everything written is synced.
-    pub fn settle(&self) {
-        for d in 0..self.dirs.len() {
-            loop {
-                let mut s = lock(&self.state);
-                let dir = &mut s.dirs[d];
-                if dir.queue.is_empty()
-                    && dir.unsynced_since.is_none()
-                    && self.dirs[d].queued.load(SeqCst) == 0
-                {
-                    break;
-                }
-                dir.wants_sync = true;
-                drop(s);
-                self.dirs[d].work.notify_one();
-                std::thread::yield_now();
-            }
         }
     }
 }

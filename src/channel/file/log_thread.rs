@@ -233,6 +233,10 @@ fn settle(
     let wakes = s.sleeping > 0 && s.available > 0;
     drop(s);
     engine.counters.bytes_written.add(bytes);
+    let left = engine.space_budget.fetch_sub(bytes as i64, SeqCst);
+    if left >= 0 && left < bytes as i64 {
+        engine.nudge();
+    }
     if wakes {
         engine.filled.notify_one();
     }

@@ -359,8 +359,25 @@ impl Reader {
     /// Finds out which events are missing, as all that comes next is known.
     fn tell_lost(&mut self, engine: &Engine, behind: &[usize], limit: u64) {
         let next = behind.iter().filter_map(|d| self.dirs[*d].ready.front()).map(|f| f.header.first).min();
-        let lost = lock(&engine.state).lost_below(next.map_or(limit, |n| n.min(limit)));
-        self.has_gap = false;
+        let bound = next.map_or(limit, |n| n.min(limit));
+        self.has_gap = bound < limit;
+        self.lose_below(engine, bound);
+    }
+
+    /// All that is on disk has been read: what is said to be there and is not, is lost.
+    pub fn settle(&mut self, engine: &Engine) {
+        let limit = {
+            let s = lock(&engine.state);
+            (!s.is_behind() && s.dirs.iter().all(|d| d.unreadable.is_none())).then(|| s.read_limit())
+        };
+        if let Some(limit) = limit {
+            self.has_gap = false;
+            self.lose_below(engine, limit);
+        }
+    }
+
+    fn lose_below(&self, engine: &Engine, bound: u64) {
+        let lost = lock(&engine.state).lost_below(bound);
         if !lost.is_empty() {
             engine.counters.damaged.add(lost.count() as usize);
             log::error!(
@@ -397,7 +414,7 @@ fn place(engine: &Engine, d: usize, at: Position, view: &View) -> Option<(u64, u
         let end = match segment.info.end {
             Some(end) => end,
             None if *seq == view.applied.seq => view.applied.offset,
-            None => return None,
+            None => continue,
         };
         let offset = if *seq == at.seq { at.offset.max(BEGIN) } else { BEGIN };
         // What has come after the view may be live, too: those ranges are not known yet.

@@ -226,6 +226,14 @@ impl Recovery {
             ids.push(id);
         }
         self.refuse_missing(&ids, &known, stored, channel)?;
+        // A list names only directories whose own file is durable: one without it has lost what it held.
+        for ((dir, id), (path, known)) in dirs.iter().zip(&ids).zip(self.fixed.data_dirs.iter().zip(&known)) {
+            if known.is_none() {
+                let alone = vec![(*id, path.display().to_string())];
+                let identity = Identity { channel, dir: *id, dirs: alone };
+                identity.write(self.fs.as_ref(), dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+            }
+        }
         let listed: Vec<(Id, String)> =
             ids.iter().zip(&self.fixed.data_dirs).map(|(id, d)| (*id, d.display().to_string())).collect();
         for ((dir, id), known) in dirs.iter().zip(&ids).zip(&known) {

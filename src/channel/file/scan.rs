@@ -144,10 +144,11 @@ pub fn scan(
     let first = files.partition_point(|f| f.seq < from.seq);
     let ends = ends(files)?;
     let mut chain = Chain::default();
+    // What no checkpoint knows that came later has nothing in it that counts: it was never begun, or freed.
+    out.empty.extend(files[..first].iter().map(|f| f.seq).filter(|seq| !known.contains_key(seq)));
     for (i, f) in files.iter().enumerate().skip(first) {
         let at = if f.seq == from.seq { from.offset.max(BEGIN) } else { BEGIN };
-        let one =
-            One { f, end: ends.get(&f.seq).copied().filter(|e| *e <= f.size), is_last: i + 1 == files.len() };
+        let one = One { f, end: ends.get(&f.seq).copied(), is_last: i + 1 == files.len() };
         let info = out.infos.entry(f.seq).or_default();
         info.identity = f.header.identity;
         one.replay(at, &mut out, &mut chain, progress)?;

@@ -178,8 +178,10 @@ pub fn begin(
         fs.rename(&spare, &dir.join(segment_name(header.seq)))?;
         fs.sync_dir(dir)
     })();
-    if made.is_err() && is_new {
+    if made.is_err() {
+        // Under whichever name: it holds nothing.
         let _ = fs.remove(&spare);
+        let _ = fs.remove(&dir.join(segment_name(header.seq)));
     }
     made.map(|()| file)
 }

@@ -23,6 +23,8 @@ const DRAINED: u64 = 4;
 /// How often free space is looked at, and how often while there is none.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_WHILE_FULL: Duration = Duration::from_millis(100);
+/// However little is free: that much may be written until it is looked at again.
+const LEAST_BUDGET: i64 = 1 << 20;
 /// How often a directory that is down is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Spares go when nothing was put for so long.
@@ -122,15 +124,18 @@ impl Upkeep {
     pub fn tend(&mut self, engine: &Engine) {
         let now = Instant::now();
         self.prepare(engine);
-        if self.is_checkpoint_due(engine, now) {
-            self.checkpoint(engine);
+        // What one of them finds drained, the second sets free.
+        for _ in 0..2 {
+            if self.is_checkpoint_due(engine, now) {
+                self.checkpoint(engine);
+            }
         }
-        if now >= self.next_look || self.told_full {
+        if now >= self.next_look || self.told_full || engine.space_budget.load(SeqCst) < 0 {
             self.look_at_space(engine);
             self.next_look = now + LOOK;
         }
-        if now >= self.next_retry {
-            self.retry(engine);
+        // The first time at once.
+        if now >= self.next_retry && self.retry(engine) {
             self.next_retry = now + RETRY;
         }
         self.measure(engine);
@@ -291,17 +296,21 @@ impl Upkeep {
             }
         }
         self.told_full = is_full;
+        let left = i64::try_from(least).unwrap_or(i64::MAX).saturating_sub_unsigned(settings.required_space);
+        engine.space_budget.store(left.max(LEAST_BUDGET), SeqCst);
         engine.counters.disk_full.set(i64::from(is_full));
         engine.counters.usable_space.set(i64::try_from(least).unwrap_or(i64::MAX));
     }
 
-    /// Tries again what did not work.
-    fn retry(&mut self, engine: &Engine) {
+    /// Tries again what did not work; tells whether there was something.
+    fn retry(&mut self, engine: &Engine) -> bool {
+        let mut has_tried = false;
         for (d, end) in engine.dirs.iter().enumerate() {
             let (down, unreadable) = {
                 let mut s = lock(&engine.state);
                 (s.dirs[d].down.is_some(), s.dirs[d].unreadable.take().is_some())
             };
+            has_tried |= down || unreadable;
             if unreadable {
                 engine.filled.notify_all();
             }
@@ -318,6 +327,7 @@ impl Upkeep {
             lock(&engine.state).dirs[d].down = None;
             engine.wake_head();
         }
+        has_tried
     }
 
     fn measure(&self, engine: &Engine) {

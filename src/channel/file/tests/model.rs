@@ -253,8 +253,9 @@ fn many_putters_and_takers_lose_and_repeat_nothing() {
     done.store(true, SeqCst);
     let mut got: Vec<String> = takers.into_iter().flat_map(|t| t.join().unwrap()).collect();
     got.sort();
-    let mut expected: Vec<String> =
-        (0..4).flat_map(|p| (0..each).flat_map(move |i| (0..1 + i % 5).map(move |k| format!("{p} {i} {k}")))).collect();
+    let mut expected: Vec<String> = (0..4)
+        .flat_map(|p| (0..each).flat_map(move |i| (0..1 + i % 5).map(move |k| format!("{p} {i} {k}"))))
+        .collect();
     expected.sort();
     assert_eq!(got, expected);
 }
