@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = os.environ.get("CARGO_TARGET_DIR")
 FLUMED = ROOT / (TARGET or "target") / "release/flumed"
 LOADGEN = ROOT / (TARGET or "tests/bench/loadgen/target") / "release/loadgen"
+# Made by scripts/bench, where there is a C compiler.
+SLOWSYNC = ROOT / (TARGET or "target") / "release/slowsync.so"
 HERTZ = os.sysconf("SC_CLK_TCK")
 
 
@@ -82,10 +84,11 @@ def print_row(label, results):
     for name, runs in results.items():
         rates = sorted(r["rate"] / 1e6 for r in runs)
         generator = f"  (generator {median(runs, 'generator'):.3f} CPU s/M)" if "generator" in runs[0] else ""
+        lost = f"  lost {sum(r['lost'] for r in runs)}" if "lost" in runs[0] else ""
         ratio = "" if name == "flumed" else f"  flumed is {ours / median(runs, 'rate'):.2f} x"
         print(
             f"{label:30}  {name:12} {median(runs, 'rate') / 1e6:6.3f} M/s ({rates[0]:.3f}-{rates[-1]:.3f})"
             f"  {median(runs, 'cpu'):.3f} CPU s/M  {median(runs, 'peak'):6.1f} MiB"
-            f"  lost {sum(r['lost'] for r in runs)}{generator}{ratio}",
+            f"{lost}{generator}{ratio}",
             flush=True,
         )

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 import beside_flume
+import file_beside_flume
 import scale
-from measure import FLUMED, LOADGEN, ROOT, cpu_seconds, free_port, listens, machine, peak_mib, print_row, wait_for
+from measure import FLUMED, LOADGEN, ROOT, SLOWSYNC, cpu_seconds, free_port, listens, machine, peak_mib, print_row, wait_for
 
 # loadgen mode, bytes per line, connections
 ROWS = [
@@ -164,13 +165,30 @@ def file_rows(args, root):
         print_row(label, results)
 
 
+def in_process(args):
+    def bench(name, *words):
+        subprocess.run(["cargo", "bench", "--quiet", "--bench", name, "--", *map(str, words)], cwd=ROOT, check=True)
+
+    if not args.only:
+        bench("channel")
+    if args.only in "file channel in process":
+        words = ["--runs", args.runs, "--seconds", args.seconds]
+        bench("file_channel", *words)
+        if SLOWSYNC.exists():
+            bench("file_channel", *words, "--slowsync", SLOWSYNC)
+        else:
+            print("tests/bench/slowsync.c was not built: no rows with slower syncs")
+
+
 def main():
     words = argparse.ArgumentParser()
     words.add_argument("--runs", type=int, default=5)
     words.add_argument("--seconds", type=float, default=3)
     words.add_argument("--window", type=float, default=5, help="seconds of a run beside Flume")
     words.add_argument("--heap", default="1g", help="Flume's -Xmx")
-    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle)"
+    words.add_argument("--drain", type=int, default=3_000_000, help="events of a drained backlog beside Flume")
+    words.add_argument("--backlog", type=int, default=1_000_000, help="events of a start beside Flume")
+    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle, file channel start)"
     words.add_argument("--only", default="", help=only)
     words.add_argument("--no-peer", action="store_true")
     args = words.parse_args()
@@ -181,11 +199,11 @@ def main():
     try:
         file_rows(args, root)
         beside_flume.rows(args, root)
+        file_beside_flume.rows(args, root)
         scale.rows(args, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    if not args.only:
-        subprocess.run(["cargo", "bench", "--quiet", "--bench", "channel"], cwd=ROOT, check=True)
+    in_process(args)
 
 
 main()
