@@ -3,7 +3,7 @@
 //! flumed holds `flock` on `<dir>/lock` (dir being the `flumed` directory inside Flume's). Flume holds a POSIX record
 //! lock on `in_use.lock` of the directory above. Where that file is there flumed takes the same lock, so that a Flume
 //! agent started later is kept out, too. A POSIX lock goes when the process closes any descriptor of the file: it is
-//! opened in this one place. Both end with the process, whatever ends it, and neither is inherited by a command.
+//! opened in this one place. (An import holds it twice, and lets go of its own last.) Both end with the process, whatever ends it, and neither is inherited by a command.
 
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, Flock, FlockArg};
@@ -30,16 +30,16 @@ impl DirLock {
             e => e.into(),
         })?;
         let flumes = match dir.parent() {
-            Some(above) => flumes(&above.join(FLUMES))?,
+            Some(above) => flumes(above)?,
             None => None,
         };
         Ok(DirLock { _own: own, _flumes: flumes })
     }
 }
 
-/// Takes Flume's lock, if there is something to lock.
-fn flumes(path: &Path) -> io::Result<Option<File>> {
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
+/// Takes Flume's lock on one of its directories, if there is something to lock.
+pub fn flumes(dir: &Path) -> io::Result<Option<File>> {
+    let file = match OpenOptions::new().read(true).write(true).open(dir.join(FLUMES)) {
         Ok(f) => f,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),

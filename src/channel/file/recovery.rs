@@ -5,7 +5,7 @@
 //! beginning; without one all segments are read. What becomes visible has been synced first, names included, so that
 //! nothing is delivered that a power cut could still take back. Called by the thread that opens the channel.
 
-use super::checkpoint::{Checkpoint, Position, SegmentInfo, Store};
+use super::checkpoint::{Checkpoint, DirSnapshot, Position, SegmentInfo, Store};
 use super::counters::FileCounters;
 use super::crypt::Keys;
 use super::dir::{Dir, Spare};
@@ -306,15 +306,9 @@ impl Recovery {
         let next_checkpoint = stored.first().map_or(1, |c| c.seq + 1);
         let ids: Vec<Id> = found.iter().map(|f| f.id).collect();
         let fits = |c: &Checkpoint| {
-            c.dirs.iter().filter(|d| ids.contains(&d.id)).all(|d| {
-                let files = &found[ids.iter().position(|id| *id == d.id).unwrap_or(0)].files;
-                let at = files.iter().find(|f| f.seq == d.position.seq);
-                let info = d.segments.iter().find(|(seq, _)| *seq == d.position.seq);
-                match (at, info) {
-                    (Some(f), Some((_, info))) => f.header.identity == info.identity,
-                    // A segment that a checkpoint ends in is not freed before the next two.
-                    _ => d.position == Position::default(),
-                }
+            c.dirs.iter().all(|d| match ids.iter().position(|id| *id == d.id) {
+                Some(i) => fits(d, &found[i].files),
+                None => true,
             })
         };
         let had_any = !stored.is_empty();
@@ -328,15 +322,7 @@ impl Recovery {
     }
 
     fn scan(&self, found: &[Found], c: Option<&Checkpoint>) -> Result<Vec<Scanned>, String> {
-        let from: Vec<(Position, BTreeMap<u64, SegmentInfo>)> = found
-            .iter()
-            .map(|f| {
-                let d = c.and_then(|c| c.dirs.iter().find(|d| d.id == f.id));
-                let there = |seq: &u64| f.files.iter().any(|x| x.seq == *seq);
-                let known = d.iter().flat_map(|d| &d.segments).filter(|(seq, _)| there(seq));
-                (d.map_or_else(Position::default, |d| d.position), known.cloned().collect())
-            })
-            .collect();
+        let from: Vec<_> = found.iter().map(|f| begin(c, &f.id, &f.files)).collect();
         let left = |f: &Found, at: &Position| {
             f.files.iter().filter(|x| x.seq >= at.seq).map(|x| x.size).sum::<u64>()
         };
@@ -477,8 +463,27 @@ impl Recovery {
     }
 }
 
+/// Whether what a checkpoint says of a directory can be the beginning of a replay of these segments.
+pub fn fits(d: &DirSnapshot, files: &[File]) -> bool {
+    let at = files.iter().find(|f| f.seq == d.position.seq);
+    let info = d.segments.iter().find(|(seq, _)| *seq == d.position.seq);
+    match (at, info) {
+        (Some(f), Some((_, info))) => f.header.identity == info.identity,
+        // A segment that a checkpoint ends in is not freed before the next two.
+        _ => d.position == Position::default(),
+    }
+}
+
+/// Where the replay of a directory begins, and what is known of its segments.
+pub fn begin(c: Option<&Checkpoint>, id: &Id, files: &[File]) -> (Position, BTreeMap<u64, SegmentInfo>) {
+    let d = c.and_then(|c| c.dirs.iter().find(|d| d.id == *id));
+    let there = |seq: &u64| files.iter().any(|x| x.seq == *seq);
+    let known = d.iter().flat_map(|d| &d.segments).filter(|(seq, _)| there(seq));
+    (d.map_or_else(Position::default, |d| d.position), known.cloned().collect())
+}
+
 /// What is live, by the checkpoint and what came after it.
-fn merge(c: Option<&Checkpoint>, scanned: &[Scanned]) -> Intervals {
+pub fn merge(c: Option<&Checkpoint>, scanned: &[Scanned]) -> Intervals {
     let mut live = c.map_or_else(Intervals::default, |c| c.live.clone());
     scanned.iter().for_each(|s| live.insert_all(&s.puts));
     scanned.iter().for_each(|s| live.remove_all(&s.takes));

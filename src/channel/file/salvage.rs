@@ -1,7 +1,7 @@
 //! Damaged bytes of a segment are kept: copied to a file of their own beside it, before they are passed over.
 //!
 //! `damaged-<N>-<offset>` holds what stood from that offset on. Nobody reads it but people. Best effort: on a full disk
-//! the segment is what remains. Called by recovery and by readers; no locks.
+//! the segment is what remains. Called by recovery, by readers and by the tool; no locks.
 
 use super::counters::FileCounters;
 use super::fs::{Fs, FsFile};
@@ -30,7 +30,8 @@ pub fn copy_aside(
     }
 }
 
-fn copy(fs: &dyn Fs, path: &Path, from: &dyn FsFile, range: &Range<u64>) -> io::Result<()> {
+/// Copies a range of a file to a new one, and syncs that; its name is for the caller to make durable.
+pub fn copy(fs: &dyn Fs, path: &Path, from: &dyn FsFile, range: &Range<u64>) -> io::Result<()> {
     let to = fs.create(path)?;
     let mut at = range.start;
     let mut piece = vec![0; PIECE];

@@ -94,6 +94,17 @@ impl std::fmt::Display for ScanError {
     }
 }
 
+/// The files of a directory that are segments by their name.
+#[derive(Default)]
+pub struct Listed {
+    /// In their order.
+    pub files: Vec<File>,
+    /// The names of those without a whole header.
+    pub bad: Vec<String>,
+    /// Those that this version, this channel or these keys have nothing to do with.
+    pub refused: Vec<ScanError>,
+}
+
 /// The segments of a directory in their order, and the names of those without a usable header.
 pub fn list(
     fs: &dyn Fs,
@@ -101,8 +112,17 @@ pub fn list(
     ids: Option<(Id, Id)>,
     keys: &Keys,
 ) -> Result<(Vec<File>, Vec<String>), ScanError> {
+    let all = look(fs, dir, ids, keys)?;
+    match all.refused.into_iter().next() {
+        Some(why) => Err(why),
+        None => Ok((all.files, all.bad)),
+    }
+}
+
+/// The same, past what is refused. An error: something could not be read.
+pub fn look(fs: &dyn Fs, dir: &Path, ids: Option<(Id, Id)>, keys: &Keys) -> Result<Listed, ScanError> {
     let io = |path: &Path, e| ScanError::Io(path.to_owned(), e);
-    let (mut files, mut bad) = (Vec::new(), Vec::new());
+    let mut all = Listed::default();
     for name in fs.list(dir).map_err(|e| io(dir, e))? {
         let Some(seq) = number_of(&name, "segment") else { continue };
         let path = dir.join(&name);
@@ -110,26 +130,33 @@ pub fn list(
         let size = file.len().map_err(|e| io(&path, e))?;
         let header = match SegmentHeader::read(file.as_ref()).map_err(|e| io(&path, e))? {
             Ok(h) if h.seq == seq => h,
-            Err(NotASegment::Newer(version)) => return Err(ScanError::Newer(path, version)),
+            Err(NotASegment::Newer(version)) => {
+                all.refused.push(ScanError::Newer(path, version));
+                continue;
+            }
             Ok(_) | Err(NotASegment::Damaged) => {
-                bad.push(name);
+                all.bad.push(name);
                 continue;
             }
         };
         if ids.is_some_and(|ids| ids != (header.channel, header.dir)) {
-            return Err(ScanError::Foreign(path, header.channel));
+            all.refused.push(ScanError::Foreign(path, header.channel));
+            continue;
         }
         let key = match header.is_encrypted() {
             false => None,
             true => match keys.for_segment(&header.key, &header.identity) {
                 Some(key) => Some(key),
-                None => return Err(ScanError::NoKey(path)),
+                None => {
+                    all.refused.push(ScanError::NoKey(path));
+                    continue;
+                }
             },
         };
-        files.push(File { seq, path, file, header, key, size });
+        all.files.push(File { seq, path, file, header, key, size });
     }
-    files.sort_by_key(|f| f.seq);
-    Ok((files, bad))
+    all.files.sort_by_key(|f| f.seq);
+    Ok(all)
 }
 
 /// Replays segments from `from` on, which is known to be synced; `known`: what a checkpoint says of the segments.
@@ -139,6 +166,20 @@ pub fn scan(
     from: Position,
     known: &BTreeMap<u64, SegmentInfo>,
     progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Scanned, ScanError> {
+    scan_with(files, from, known, progress, &mut |_, _, _| true)
+}
+
+/// Is told of a frame, in the order of the log: its segment, header and payload. `false` ends the scan.
+pub type Hear<'a> = dyn FnMut(&File, &frame::Header, &[u8]) -> bool + 'a;
+
+/// The same, telling of every whole frame.
+pub fn scan_with(
+    files: &[File],
+    from: Position,
+    known: &BTreeMap<u64, SegmentInfo>,
+    progress: &mut dyn FnMut(u64) -> bool,
+    hear: &mut Hear<'_>,
 ) -> Result<Scanned, ScanError> {
     let mut out = Scanned { infos: known.clone(), end: from, ..Scanned::default() };
     let first = files.partition_point(|f| f.seq < from.seq);
@@ -151,7 +192,7 @@ pub fn scan(
         let one = One { f, end: ends.get(&f.seq).copied(), is_last: i + 1 == files.len() };
         let info = out.infos.entry(f.seq).or_default();
         info.identity = f.header.identity;
-        one.replay(at, &mut out, &mut chain, progress)?;
+        one.replay(at, &mut out, &mut chain, progress, hear)?;
     }
     chain.drop_open(&mut out);
     Ok(out)
@@ -190,6 +231,7 @@ impl One<'_> {
         out: &mut Scanned,
         chain: &mut Chain,
         progress: &mut dyn FnMut(u64) -> bool,
+        hear: &mut Hear<'_>,
     ) -> Result<(), ScanError> {
         let (f, end) = (self.f, self.end.unwrap_or(self.f.size));
         let io = |e| ScanError::Io(f.path.clone(), e);
@@ -209,6 +251,9 @@ impl One<'_> {
             match w.frame_at(at, end).map_err(io)? {
                 Ok(found) => {
                     mark = mark.max(found.header.synced);
+                    if !hear(f, &found.header, w.payload(&found)) {
+                        return Err(ScanError::Cancelled);
+                    }
                     self.frame(&found, w.payload(&found), out, chain);
                     at = found.header.end();
                 }
