@@ -236,12 +236,20 @@ impl Recovery {
         }
         let listed: Vec<(Id, String)> =
             ids.iter().zip(&self.fixed.data_dirs).map(|(id, d)| (*id, d.display().to_string())).collect();
-        for ((dir, id), known) in dirs.iter().zip(&ids).zip(&known) {
-            let identity = Identity { channel, dir: *id, dirs: listed.clone() };
-            if known.as_ref() != Some(&identity) {
-                let why = |e: io::Error| format!("{}: {e}", dir.display());
-                identity.write(self.fs.as_ref(), dir).map_err(why)?;
+        let write = |i: usize, listed: &[(Id, String)]| {
+            let identity = Identity { channel, dir: ids[i], dirs: listed.to_vec() };
+            if known[i].as_ref() == Some(&identity) {
+                return Ok(());
             }
+            identity.write(self.fs.as_ref(), &dirs[i]).map_err(|e| format!("{}: {e}", dirs[i].display()))
+        };
+        // No list names a directory that does not know its own name yet: after a start that was cut short here that
+        // would be missed for ever.
+        for i in (0..dirs.len()).filter(|i| known[*i].is_none() && dirs.len() > 1) {
+            write(i, &listed[i..=i])?;
+        }
+        for i in 0..dirs.len() {
+            write(i, &listed)?;
         }
         Ok((channel, ids))
     }
