@@ -10,6 +10,8 @@
 //!                         segment-N      a header of 128 bytes, then frames              (segment)
 //!                         spare-N        a file without content, to be written over
 //!                         damaged-N-O    copy of damaged bytes of segment N from O on    (salvage)
+//!                         torn-N-O       the same of a torn tail that 'repair' cut off   (tool)
+//!                         import         what an import of Flume's events came to        (tool)
 //!                         lock           held with flock                                 (lock)
 //! <checkpointDir>/flumed/ checkpoint-N   three files that take turns                     (checkpoint)
 //! ```
@@ -70,6 +72,7 @@ mod scan;
 mod segment;
 mod settings;
 mod state;
+pub mod tool;
 mod upkeep;
 mod window;
 mod writer;

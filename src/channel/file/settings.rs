@@ -68,6 +68,28 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// For a channel whose configuration is not at hand.
+    pub fn unconfigured() -> Settings {
+        Settings {
+            limits: Limits {
+                capacity: usize::MAX,
+                transaction_capacity: usize::MAX,
+                byte_capacity: usize::MAX,
+                keep_alive: Duration::ZERO,
+                durable: true,
+            },
+            max_transaction: usize::MAX,
+            required_space: LEAST_SPACE,
+            segment_size: SEGMENT,
+            checkpoint_interval: Duration::from_secs(30),
+            checkpoint_on_close: true,
+            sync_interval: None,
+            take_sync: Duration::from_millis(100),
+        }
+    }
+}
+
 impl Fixed {
     pub fn of(ctx: &Context) -> Fixed {
         let path = |key| ctx.text(key).map(|t| PathBuf::from(t.trim()));

@@ -12,6 +12,7 @@ mod faults;
 mod full;
 mod model;
 mod offsets;
+mod tool;
 
 /// A source's thread.
 struct Unpark(std::thread::Thread);
