@@ -1,7 +1,7 @@
 //! The command line: commands, exit codes, and what is printed where.
 //!
 //! Commands and options are those of Flume's script, so that a service unit keeps working with another program
-//! name; `check` and `components` are ours. Findings that stop a start go to standard error, the answers that a
+//! name; `check`, `components` and `tool channel` are ours. Findings that stop a start go to standard error, the answers that a
 //! command was asked for to standard output. Runs on the main thread; nobody imports this module but `main`
 //! and programs that add components of their own.
 
@@ -9,6 +9,7 @@ mod components;
 mod defaults;
 mod flags;
 mod logging;
+mod tool;
 mod words;
 
 use crate::config::{Catalog, Declared, Loader, Plan, Problem, Problems, RunOptions, Severity};
@@ -37,6 +38,7 @@ pub fn main(args: Vec<String>, hooks: &Hooks) -> u8 {
         }
         "check" => check(rest, hooks),
         "components" => components(rest, hooks),
+        "tool" => tool::main(rest, hooks),
         "version" | "--version" => print(&version(), 0),
         "help" | "--help" | "-h" => print(&usage(), 0),
         _ => {
@@ -170,6 +172,8 @@ commands:
   check                     test an agent's configuration: all findings, what of it is ignored and what is not as
                             in Flume; exit code 2 when there are errors
   components [KIND[.TYPE]]  what can be configured, and the keys of one component
+  tool channel COMMAND      look into the files of a file channel, mend them, or take over Flume's; see
+                            'flumed tool help'
   version                   show version information
   help                      show this text
 
@@ -179,7 +183,8 @@ options of agent and check:
   -Xmx<size>                       stands for the heap of which channels take their share; other Java options are
                                    ignored
 
-exit codes: 0 stopped in order, 1 failure, 2 wrong configuration or options, 3 stop cut short
+exit codes: 0 stopped in order, 1 failure, 2 wrong configuration or options, 3 stop cut short,
+4 a tool found damage
 ",
         flags::usage()
     )
@@ -217,8 +222,11 @@ pub(crate) mod tests {
 
     #[test]
     fn commands_and_exit_codes() {
-        assert_eq!(["help", "version", "components", "components sink.null"].map(code), [0; 4]);
-        assert_eq!(["", "gizmo", "tool x", "avro-client", "components gizmo"].map(code), [FAILURE; 5]);
+        assert_eq!(["help", "version", "tool help", "components", "components sink.null"].map(code), [0; 5]);
+        assert_eq!(
+            ["", "gizmo", "tool x", "tool", "avro-client", "components gizmo"].map(code),
+            [FAILURE; 6]
+        );
         assert_eq!(["agent", "check -n a", "agent -n a -f /nowhere/x.conf"].map(code), [CONFIGURATION; 3]);
         assert_eq!(code("agent --help"), 0);
         assert_eq!(version().lines().count(), 5);

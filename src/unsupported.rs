@@ -72,10 +72,8 @@ const FLAGS: &[(&str, &str)] = &[
 ];
 
 /// Commands of Flume's script.
-const COMMANDS: &[(&str, &str)] = &[
-    ("avro-client", "send to a syslog or netcat source, or run Flume's own client against a Flume agent"),
-    ("tool", "its checks are for Flume's file channel"),
-];
+const COMMANDS: &[(&str, &str)] =
+    &[("avro-client", "send to a syslog or netcat source, or run Flume's own client against a Flume agent")];
 
 /// Class names of aliased types whose last part is not the alias.
 const CLASSES: &[(Kind, &str, &str)] = &[

@@ -128,10 +128,11 @@ fn command_lines() -> Vec<Vec<String>> {
     in_text.chain(steps).filter_map(of).collect()
 }
 
-/// Asserts that a command and its options are known to `flumed help`.
+/// Asserts that a command and its options are known to `flumed help`, those of tools to `flumed tool help`.
 fn assert_known(words: &[&str]) {
     let help = said(&["help"]);
-    let known = |w: &str| help.split_whitespace().any(|h| h.trim_end_matches(',') == w);
+    let options = if words[0] == "tool" { said(&["tool", "help"]) } else { help.clone() };
+    let known = |w: &str| options.split_whitespace().any(|h| h.trim_end_matches(',') == w);
     let command = |w: &str| help.lines().any(|l| l.strip_prefix("  ").is_some_and(|l| l.starts_with(w)));
     assert!(command(&format!("{} ", words[0])), "no such command: {words:?}");
     for option in words.iter().filter(|w| w.starts_with('-')) {
@@ -156,7 +157,7 @@ fn commands_in_readme_exist() {
             assert!(root(file).is_file(), "{file}");
         }
     }
-    for command in ["agent", "check", "components"] {
+    for command in ["agent", "check", "components", "tool"] {
         assert!(lines.iter().any(|l| l[0] == command), "README shows {command}: {lines:?}");
     }
 }

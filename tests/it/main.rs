@@ -18,4 +18,5 @@ mod retry;
 mod scale;
 mod script;
 mod stop;
+mod tool;
 mod util;
