@@ -9,7 +9,8 @@
 //! made after it is released.
 
 use super::{
-    Channel, ChannelParts, ChannelSpec, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Waiters, Wake,
+    Channel, ChannelParts, ChannelSpec, Limits, PutError, Reservation, Room, Run, TakeError, Ticket, Waiter,
+    Waiters, Wake,
 };
 use crate::clock::now_ms;
 use crate::config::{Context, Declared, Default as Absent, Key, Kind, Spec, Type};
@@ -273,7 +274,7 @@ impl Channel for MemoryChannel {
         lost
     }
 
-    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError> {
+    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<Reservation, PutError> {
         let limits = self.limits.get();
         if room.events > limits.transaction_capacity {
             let what = format!(
@@ -311,14 +312,19 @@ impl Channel for MemoryChannel {
         if let Some(w) = next {
             w.wake();
         }
-        Ok(())
+        Ok(Reservation::of(room))
     }
 
-    fn release(&self, room: Room) {
-        self.give_back(room);
+    fn release(&self, reserved: Reservation) {
+        self.give_back(reserved.room);
     }
 
-    fn append(&self, room: Room, events: Events, _: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
+    fn append(
+        &self,
+        Reservation { room, .. }: Reservation,
+        events: Events,
+        _: &Arc<dyn Wake>,
+    ) -> Result<Ticket, PutError> {
         let events = events.compact();
         let n = events.len();
         let put_at = now_ms();

@@ -47,6 +47,22 @@ impl Room {
     }
 }
 
+/// Room that a channel has set aside, and what it knows that by. It goes back to the channel once: with the events, or
+/// without them.
+#[derive(Debug)]
+pub struct Reservation {
+    pub room: Room,
+    /// The channel's own: of no meaning to others.
+    pub place: u64,
+}
+
+impl Reservation {
+    /// In a channel where all room is alike.
+    pub fn of(room: Room) -> Reservation {
+        Reservation { room, place: 0 }
+    }
+}
+
 /// What a channel was configured to hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -129,12 +145,13 @@ pub trait Channel: Send + Sync {
 
     /// Sets room aside. `waiter`: who asks, if it stands in line; while the head of the line has waited
     /// [`Waiters::PATIENCE`], nobody else gets room.
-    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError>;
+    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<Reservation, PutError>;
     /// Gives room back.
-    fn release(&self, room: Room);
+    fn release(&self, reserved: Reservation);
     /// Stores events in room that was reserved for them. Uses the room up, also when it fails.
     /// `wake` is called when the ticket is done, if it is not done yet on return.
-    fn append(&self, room: Room, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError>;
+    fn append(&self, reserved: Reservation, events: Events, wake: &Arc<dyn Wake>)
+        -> Result<Ticket, PutError>;
     /// Stands in line for room; a waiter already in line keeps its place. Room may have come free before this
     /// call: who joined tries once more before it waits.
     fn enqueue(&self, waiter: &Waiter);
@@ -157,7 +174,7 @@ pub trait Channel: Send + Sync {
 /// Room set aside in a channel. Dropped, it is given back.
 pub struct Put<'a> {
     channel: &'a dyn Channel,
-    room: Option<Room>,
+    reserved: Option<Reservation>,
 }
 
 impl<'a> Put<'a> {
@@ -166,21 +183,21 @@ impl<'a> Put<'a> {
         room: Room,
         waiter: Option<&Waiter>,
     ) -> Result<Put<'a>, PutError> {
-        channel.reserve(room, waiter)?;
-        Ok(Put { channel: channel.as_ref(), room: Some(room) })
+        let reserved = channel.reserve(room, waiter)?;
+        Ok(Put { channel: channel.as_ref(), reserved: Some(reserved) })
     }
 
     /// Stores the events the room was reserved for.
     pub fn append(mut self, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
-        let room = self.room.take().expect("room is there until append");
-        self.channel.append(room, events, wake)
+        let reserved = self.reserved.take().expect("room is there until append");
+        self.channel.append(reserved, events, wake)
     }
 }
 
 impl Drop for Put<'_> {
     fn drop(&mut self) {
-        if let Some(room) = self.room.take() {
-            self.channel.release(room);
+        if let Some(reserved) = self.reserved.take() {
+            self.channel.release(reserved);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! and room that vanishes between two reservations. What it holds it keeps like the memory channel it wraps.
 
 use super::memory::MemoryChannel;
-use super::{Channel, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Wake};
+use super::{Channel, Limits, PutError, Reservation, Room, Run, TakeError, Ticket, Waiter, Wake};
 use crate::config::Context;
 use crate::counters::ChannelCounters;
 use crate::event::Events;
@@ -51,7 +51,7 @@ impl Scripted {
 
     /// Tells everybody in line that there may be room again.
     pub fn wake_line(&self) {
-        self.inner.release(Room::default());
+        self.inner.release(Reservation::of(Room::default()));
     }
 }
 
@@ -75,26 +75,31 @@ impl Channel for Scripted {
     fn close(&self) -> usize {
         self.inner.close()
     }
-    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError> {
+    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<Reservation, PutError> {
         if let Some(left) = &mut lock(&self.script).reserve_left {
             *left = left.checked_sub(1).ok_or(PutError::Full)?;
         }
         self.inner.reserve(room, waiter)
     }
-    fn release(&self, room: Room) {
-        self.inner.release(room);
+    fn release(&self, reserved: Reservation) {
+        self.inner.release(reserved);
     }
-    fn append(&self, room: Room, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
+    fn append(
+        &self,
+        reserved: Reservation,
+        events: Events,
+        wake: &Arc<dyn Wake>,
+    ) -> Result<Ticket, PutError> {
         let (fail, late) = {
             let mut s = lock(&self.script);
             let fail = if s.append_fails.is_empty() { None } else { s.append_fails.remove(0) };
             (fail, s.late)
         };
         if let Some(why) = fail {
-            self.inner.release(room);
+            self.inner.release(reserved);
             return Err(PutError::Down(why));
         }
-        let ticket = self.inner.append(room, events, wake)?;
+        let ticket = self.inner.append(reserved, events, wake)?;
         if !late {
             return Ok(ticket);
         }

@@ -79,7 +79,7 @@ mod writer;
 
 pub use keys::SPEC;
 
-use super::{Channel, Limits, PutError, Room, Run, TakeError, Ticket, Waiter, Wake};
+use super::{Channel, Limits, PutError, Reservation, Room, Run, TakeError, Ticket, Waiter, Wake};
 use crate::config::Context;
 use crate::counters::{ChannelCounters, Measure};
 use crate::event::Events;
@@ -332,18 +332,23 @@ impl Channel for FileChannel {
         0
     }
 
-    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<(), PutError> {
-        self.to_put()?.reserve(room, waiter)
+    fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<Reservation, PutError> {
+        self.to_put()?.reserve(room, waiter).map(|()| Reservation::of(room))
     }
 
-    fn release(&self, room: Room) {
+    fn release(&self, reserved: Reservation) {
         if let Some(engine) = self.engine() {
-            engine.release(room);
+            engine.release(reserved.room);
         }
     }
 
-    fn append(&self, room: Room, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
-        self.to_put()?.append(room, events, wake)
+    fn append(
+        &self,
+        reserved: Reservation,
+        events: Events,
+        wake: &Arc<dyn Wake>,
+    ) -> Result<Ticket, PutError> {
+        self.to_put()?.append(reserved.room, events, wake)
     }
 
     fn enqueue(&self, waiter: &Waiter) {
