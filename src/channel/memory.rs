@@ -327,7 +327,7 @@ impl Channel for MemoryChannel {
     ) -> Result<Ticket, PutError> {
         let events = events.compact();
         let n = events.len();
-        let put_at = now_ms();
+        let (put_at, durable) = (now_ms(), self.limits.get().durable);
         let sleeping = {
             let mut s = lock(&self.state);
             if !s.open {
@@ -339,7 +339,7 @@ impl Channel for MemoryChannel {
             s.next_number += n as u64;
             s.available += n;
             if n > 0 {
-                s.queue.push_back(Run { first, events, bytes: room.bytes, put_at });
+                s.queue.push_back(Run { first, events, bytes: room.bytes, put_at, durable });
             }
             s.sleeping > 0
         };

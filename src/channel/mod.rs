@@ -113,6 +113,8 @@ pub struct Run {
     pub bytes: usize,
     /// When they were put, ms since the epoch.
     pub put_at: u64,
+    /// Whether they would survive the process if they stayed in the channel.
+    pub durable: bool,
 }
 
 impl Run {
@@ -121,7 +123,7 @@ impl Run {
         let len = self.events.len().max(1);
         // In 64 bits: the product may not fit a 32-bit usize.
         let bytes = (self.bytes as u64 * n.min(len) as u64 / len as u64) as usize;
-        let front = Run { first: self.first, events: self.events.split_to(n), bytes, put_at: self.put_at };
+        let front = Run { first: self.first, events: self.events.split_to(n), bytes, ..*self };
         self.first += front.events.len() as u64;
         self.bytes -= bytes;
         front
@@ -169,6 +171,13 @@ pub trait Channel: Send + Sync {
     fn interrupt_takers(&self);
     /// Events that wait or are being delivered.
     fn backlog(&self) -> usize;
+    /// Of those, how many do not survive the process: a stop has the sinks deliver them.
+    fn perishable(&self) -> usize {
+        match self.limits().durable {
+            true => 0,
+            false => self.backlog(),
+        }
+    }
 }
 
 /// Room set aside in a channel. Dropped, it is given back.
@@ -257,7 +266,7 @@ impl Take {
     /// Whether the events would survive the process if they stayed in the channel: what a sink must be as
     /// careful about before it lets them be committed.
     pub fn is_durable(&self) -> bool {
-        self.channel.limits().durable
+        self.runs.iter().any(|r| r.durable)
     }
 
     pub fn commit(mut self) -> Result<(), TakeError> {

@@ -81,7 +81,7 @@ impl SinkRunner {
         while let Err(e) = sink.start() {
             self.fail(&format!("cannot start: {e}"), backoff);
             // A drain waits for the sink to come up, a halt does not.
-            if self.stop.is_halted() || (self.stop.is_draining() && self.channel.backlog() == 0) {
+            if self.is_over() {
                 return true;
             }
         }
@@ -102,8 +102,8 @@ impl SinkRunner {
 
     /// Whether nothing more is to be delivered.
     fn is_over(&self) -> bool {
-        // What is in a durable channel will be there when the agent starts again.
-        self.stop.is_halted() || (self.stop.is_draining() && self.channel.limits().durable)
+        // What is durable will be there when the agent starts again.
+        self.stop.is_halted() || (self.stop.is_draining() && self.channel.perishable() == 0)
     }
 
     fn serve(&self, at_work: &mut AtWork, backoff: &mut Backoff, budget: &mut Option<Budget>) {
@@ -136,7 +136,7 @@ impl SinkRunner {
             if take.is_empty() {
                 self.counters.batch_empty.one();
                 if self.stop.is_draining() {
-                    if self.channel.backlog() == 0 {
+                    if self.is_over() {
                         return;
                     }
                     // Another sink of the channel holds events that it may yet roll back.

@@ -78,7 +78,7 @@ struct Growing {
 impl Growing {
     fn finish(self, out: &mut Vec<Run>) {
         let Growing { first, batch, bytes, put_at, .. } = self;
-        out.push(Run { first, events: Events::all(Arc::new(batch)), bytes, put_at });
+        out.push(Run { first, events: Events::all(Arc::new(batch)), bytes, put_at, durable: true });
     }
 }
 

@@ -328,7 +328,8 @@ impl State {
         let r = self.recent.front_mut().filter(|r| r.first < visible_to)?;
         let end = r.end?;
         let n = r.events.len();
-        let mut run = Run { first: r.first, events: r.events.clone(), bytes: r.bytes, put_at: r.time };
+        let mut run =
+            Run { first: r.first, events: r.events.clone(), bytes: r.bytes, put_at: r.time, durable: true };
         let d = &mut self.dirs[r.dir];
         if n > left {
             run = run.split_to(left);
