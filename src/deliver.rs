@@ -15,6 +15,7 @@ use crate::event::{Batch, Events};
 use crate::interceptor::Chain;
 use crate::selector::{Part, Selector};
 use std::sync::Arc;
+use std::time::Instant;
 
 mod place;
 
@@ -126,7 +127,7 @@ impl Delivery {
         self.charge
     }
 
-    /// Tries to store the batch. `waiter` stands in line at the channel that is full; `wake` is called when open
+    /// Tries to store the batch. `waiter` stands in line at the channel that is full, unless it is a hasty one; `wake` is called when open
     /// tickets end.
     pub fn attempt(&mut self, to: &Deliver, waiter: Option<&Waiter>, wake: &Arc<dyn Wake>) -> Attempt {
         self.tickets.clear();
@@ -198,10 +199,12 @@ impl Delivery {
 /// events are left over.
 fn store_front(channel: &Arc<dyn Channel>, mut events: Events, wake: &Arc<dyn Wake>) -> usize {
     let mut most = channel.limits().transaction_capacity;
+    let hasty = Waiter::hasty(Instant::now(), wake.clone());
     while !events.is_empty() && most > 0 {
         let mut rest = events.clone();
         let front = rest.split_to(most);
-        let stored = Put::reserve(channel, Room::of(&front), None).and_then(|p| p.append(front, wake));
+        let stored =
+            Put::reserve(channel, Room::of(&front), Some(&hasty)).and_then(|p| p.append(front, wake));
         match stored {
             Ok(_) => events = rest,
             Err(_) => most = most.min(events.len()) / 2,
@@ -218,7 +221,7 @@ fn reserve<'a>(
 ) -> Result<Put<'a>, PutError> {
     let first = Put::reserve(channel, room, waiter);
     match (&first, waiter) {
-        (Err(PutError::Full), Some(w)) => {
+        (Err(PutError::Full), Some(w)) if w.waits() => {
             channel.enqueue(w);
             Put::reserve(channel, room, waiter)
         }

@@ -145,7 +145,7 @@ pub trait Channel: Send + Sync {
     /// Ends the channel's own work. Nothing is put or taken any more. Returns the number of events lost with it.
     fn close(&self) -> usize;
 
-    /// Sets room aside. `waiter`: who asks, if it stands in line; while the head of the line has waited
+    /// Sets room aside. `waiter`: who asks, if it stands in line or never will; while the head of the line has waited
     /// [`Waiters::PATIENCE`], nobody else gets room.
     fn reserve(&self, room: Room, waiter: Option<&Waiter>) -> Result<Reservation, PutError>;
     /// Gives room back.

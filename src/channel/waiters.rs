@@ -18,11 +18,22 @@ pub struct Waiter {
     pub since: Instant,
     id: u64,
     wake: Arc<dyn Wake>,
+    waits: bool,
 }
 
 impl Waiter {
     pub fn new(since: Instant, wake: Arc<dyn Wake>) -> Waiter {
-        Waiter { since, id: NEXT_ID.fetch_add(1, Relaxed), wake }
+        Waiter { since, id: NEXT_ID.fetch_add(1, Relaxed), wake, waits: true }
+    }
+
+    /// One that takes what it gets now and never stands in line: what finds no room is lost.
+    pub fn hasty(now: Instant, wake: Arc<dyn Wake>) -> Waiter {
+        Waiter { waits: false, ..Waiter::new(now, wake) }
+    }
+
+    /// Whether it would stand in line.
+    pub fn waits(&self) -> bool {
+        self.waits
     }
 
     fn place(&self) -> (Instant, u64) {
@@ -63,6 +74,11 @@ impl Waiters {
         self.line.first_key_value().map(|(_, w)| w.clone())
     }
 
+    /// Since when the head waits, and its place in all lines.
+    pub fn first(&self) -> Option<(Instant, u64)> {
+        self.line.keys().next().copied()
+    }
+
     /// Everybody, to be woken because the channel went down.
     pub fn everybody(&self) -> Vec<Arc<dyn Wake>> {
         self.line.values().cloned().collect()
@@ -96,6 +112,17 @@ mod tests {
         assert!(!line.admits(Some(&fresh)) && !line.admits(None));
         line.leave(&old);
         assert!(line.admits(None));
+    }
+
+    #[test]
+    fn a_hasty_one_passes_only_a_patient_head() {
+        let mut line = Waiters::default();
+        let hasty = Waiter::hasty(Instant::now(), Arc::new(Nobody));
+        assert!(!hasty.waits() && line.admits(Some(&hasty)));
+        let old = waiter(500);
+        line.join(&old);
+        assert!(!line.admits(Some(&hasty)));
+        assert_eq!(line.first().map(|(since, _)| since), Some(old.since));
     }
 
     #[test]

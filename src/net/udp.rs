@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::throttle::Throttle;
 use super::{plain_ip, DatagramProtocol, Peer};
-use crate::channel::{PutError, TicketState, Wake};
+use crate::channel::{PutError, TicketState, Waiter, Wake};
 use crate::deliver::{Attempt, Deliver, Delivery};
 use crate::event::Batch;
 use mio::net::UdpSocket;
@@ -118,7 +118,8 @@ impl Datagrams {
 
     /// Stores the longest front that finds room, by halves, and drops the rest. `true` when all was stored.
     fn place(&mut self, mut delivery: Delivery, now: Instant) -> bool {
-        let refused = match delivery.attempt(&self.deliver, None, &self.wake) {
+        let hasty = Waiter::hasty(now, self.wake.clone());
+        let refused = match delivery.attempt(&self.deliver, Some(&hasty), &self.wake) {
             Attempt::Stored => {
                 self.open.push_back(delivery);
                 return true;
