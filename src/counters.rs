@@ -334,9 +334,15 @@ impl ChannelCounters {
     pub fn set_more(&self, f: impl Fn() -> Vec<(&'static str, Value)> + Send + Sync + 'static) {
         *lock(&self.more) = Some(Box::new(f));
     }
+    pub fn more(&self) -> Vec<(&'static str, Value)> {
+        lock(&self.more).as_ref().map_or_else(Vec::new, |f| f())
+    }
     /// What holds puts up that is not the sinks' affair.
     pub fn set_trouble(&self, f: impl Fn() -> Option<String> + Send + Sync + 'static) {
         *lock(&self.trouble) = Some(Box::new(f));
+    }
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).as_ref().and_then(|f| f())
     }
     /// Who takes from it.
     pub fn set_sinks(&self, sinks: Vec<Arc<SinkCounters>>) {
@@ -355,7 +361,7 @@ impl ChannelCounters {
     }
     /// For the log line of a full channel: fill, oldest event, and what holds the drain up.
     pub fn describe_full(&self) -> String {
-        if let Some(why) = lock(&self.trouble).as_ref().and_then(|f| f()) {
+        if let Some(why) = self.trouble() {
             return why;
         }
         let m = self.measure();
@@ -399,7 +405,7 @@ impl Counted for ChannelCounters {
             ("SlowestSink", Value::Text(self.slowest_sink().map_or(String::new(), |k| k.name.clone()))),
             c("EventLostAtStopCount", &self.lost_at_stop),
         ]);
-        s.values.extend(lock(&self.more).as_ref().map_or_else(Vec::new, |f| f()));
+        s.values.extend(self.more());
         s
     }
 }

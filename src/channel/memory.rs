@@ -45,29 +45,13 @@ pub static SPEC: ChannelSpec = Spec {
             Key::new("transactionCapacity", COUNT, Absent::Is("100"), "events of one transaction, at most")
                 .or_default(),
             Key::new(
-                "byteCapacity",
-                Type::Int(0, i64::MAX),
-                Absent::Computed(
-                    "80 % of the heap (-Xmx, else a quarter of the memory), shared by all memory channels",
-                ),
-                "bytes of all events, headers included; 0 = no limit",
-            )
-            .or_default(),
-            Key::new(
-                "byteCapacityBufferPercentage",
-                Type::Int(0, 100),
-                Absent::Is("20"),
-                "share of byteCapacity kept free, in percent",
-            )
-            .or_default(),
-            Key::new(
                 "keep-alive",
                 Type::Seconds(0, i32::MAX as i64),
                 Absent::Is("3"),
                 "seconds a source waits for room before it refuses, where its protocol can refuse",
             )
             .or_default(),
-        ]],
+        ], BYTES],
         batch_key: None,
         check: Some(check),
         differs: &[
@@ -78,6 +62,37 @@ pub static SPEC: ChannelSpec = Spec {
     },
     build,
 };
+
+/// What a channel is to keep in memory, in bytes; see [`byte_budget`].
+pub(super) const BYTES: &[Key] = &[
+    Key::new(
+        "byteCapacity",
+        Type::Int(0, i64::MAX),
+        Absent::Computed(
+            "80 % of the heap (-Xmx, else a quarter of the memory), shared by all memory channels",
+        ),
+        "bytes of all events, headers included; 0 = no limit",
+    )
+    .or_default(),
+    Key::new(
+        "byteCapacityBufferPercentage",
+        Type::Int(0, 100),
+        Absent::Is("20"),
+        "share of byteCapacity kept free, in percent",
+    )
+    .or_default(),
+];
+
+/// The bytes that [`BYTES`] allow.
+pub(super) fn byte_budget(ctx: &Context, heap: usize) -> usize {
+    let given = ctx.int("byteCapacity").map_or(heap as f64 * 0.8, |n| n as f64);
+    let budget = given * (1.0 - ctx.size("byteCapacityBufferPercentage") as f64 * 0.01);
+    // Flume: a budget below one slot of 100 bytes means none at all.
+    match budget < 100.0 {
+        true => usize::MAX,
+        false => budget as usize,
+    }
+}
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     let (capacity, transaction) = (ctx.size("capacity"), ctx.size("transactionCapacity"));
@@ -93,13 +108,10 @@ fn build(ctx: &Context, parts: ChannelParts) -> Arc<dyn Channel> {
 }
 
 fn limits(ctx: &Context, heap: usize) -> Limits {
-    let given = ctx.int("byteCapacity").map_or(heap as f64 * 0.8, |n| n as f64);
-    let budget = given * (1.0 - ctx.size("byteCapacityBufferPercentage") as f64 * 0.01);
     Limits {
         capacity: ctx.size("capacity"),
         transaction_capacity: ctx.size("transactionCapacity"),
-        // Flume: a budget below one slot of 100 bytes means none at all.
-        byte_capacity: if budget < 100.0 { usize::MAX } else { budget as usize },
+        byte_capacity: byte_budget(ctx, heap),
         keep_alive: ctx.duration("keep-alive").unwrap_or(Duration::from_secs(3)),
         durable: false,
     }

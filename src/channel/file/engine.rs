@@ -239,7 +239,14 @@ impl Engine {
         }
     }
 
-    pub fn append(&self, room: Room, events: Events, wake: &Arc<dyn Wake>) -> Result<Ticket, PutError> {
+    /// `number`: the first event's, if that is not too low.
+    pub fn append(
+        &self,
+        room: Room,
+        number: u64,
+        events: Events,
+        wake: &Arc<dyn Wake>,
+    ) -> Result<Ticket, PutError> {
         if events.is_empty() {
             self.release(room);
             return Ok(Ticket::done());
@@ -251,7 +258,7 @@ impl Engine {
         let ticket = Ticket::open();
         let unit = Unit {
             frames,
-            first: 0,
+            first: number,
             count,
             bytes,
             time: now_ms(),

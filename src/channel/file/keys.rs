@@ -3,7 +3,7 @@
 use super::fs::RealFs;
 use super::settings::{Fixed, Settings};
 use super::FileChannel;
-use crate::channel::{Channel, ChannelParts, ChannelSpec};
+use crate::channel::{Channel, ChannelParts, ChannelSpec, Limits};
 use crate::config::{Context, Declared, Default as Absent, Key, Kind, Spec, Type};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub static SPEC: ChannelSpec = Spec {
         name: "file",
         class: "org.apache.flume.channel.file.FileChannel",
         help: "Queue on disk: what is acknowledged survives crashes and power cuts",
-        keys: &[KEYS],
+        keys: &[SIZES, LOG],
         batch_key: None,
         check: Some(check),
         differs: &[
@@ -39,7 +39,26 @@ pub static SPEC: ChannelSpec = Spec {
     build,
 };
 
-const KEYS: &[Key] = &[
+/// What a channel that is made of this one and another has its own of.
+const SIZES: &[Key] = &[
+    Key::new(
+        "capacity",
+        COUNT,
+        Absent::Is("1000000"),
+        "events the channel holds, those being delivered included",
+    )
+    .or_default_if_out_of_range(),
+    Key::new("byteCapacity", BYTES, Absent::Is("0"), "bytes of all events, as they are stored; 0 = no limit"),
+    Key::new(
+        "keep-alive",
+        Type::Seconds(0, i32::MAX as i64),
+        Absent::Is("3"),
+        "seconds a source waits for room before it refuses, where its protocol can refuse",
+    ),
+];
+
+/// The keys of the log.
+pub const LOG: &[Key] = &[
     Key::new(
         "checkpointDir",
         Type::Path,
@@ -64,16 +83,8 @@ const KEYS: &[Key] = &[
         "where segments are, separated by commas: each has a log of its own, best on a disk of its own",
     )
     .fixed(),
-    Key::new(
-        "capacity",
-        COUNT,
-        Absent::Is("1000000"),
-        "events the channel holds, those being delivered included",
-    )
-    .or_default_if_out_of_range(),
     Key::new("transactionCapacity", COUNT, Absent::Is("10000"), "events of one transaction, at most")
         .or_default_if_out_of_range(),
-    Key::new("byteCapacity", BYTES, Absent::Is("0"), "bytes of all events, as they are stored; 0 = no limit"),
     Key::new(
         "maxTransactionBytes",
         Type::Int(1 << 20, 1 << 32),
@@ -99,12 +110,6 @@ const KEYS: &[Key] = &[
         Type::Int(i64::MIN, i64::MAX),
         Absent::Is("524288000"),
         "bytes that stay free on the disk, at least 1048576: below it nothing is put",
-    ),
-    Key::new(
-        "keep-alive",
-        Type::Seconds(0, i32::MAX as i64),
-        Absent::Is("3"),
-        "seconds a source waits for room before it refuses, where its protocol can refuse",
     ),
     Key::new(
         "fsyncPerTransaction",
@@ -154,6 +159,13 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
         let what = format!("{transaction} is above capacity, which is {capacity}; expected at most that");
         wrong.push(("transactionCapacity", what));
     }
+    wrong.extend(check_log(ctx));
+    wrong
+}
+
+/// What is wrong with the keys of the log.
+pub fn check_log(ctx: &Context) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
     for key in PROVIDERS.iter().filter(|key| ctx.text(key).is_some()) {
         wrong.push((*key, format!("not supported by flumed: {NO_PROVIDER}")));
     }
@@ -178,5 +190,17 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
 }
 
 fn build(ctx: &Context, parts: ChannelParts) -> Arc<dyn Channel> {
-    FileChannel::new(ctx.name(), Fixed::of(ctx), Settings::of(ctx), parts.counters, Arc::new(RealFs))
+    let settings = Settings::of(ctx, limits(ctx));
+    FileChannel::new(ctx.name(), Fixed::of(ctx), settings, parts.counters, Arc::new(RealFs))
+}
+
+pub fn limits(ctx: &Context) -> Limits {
+    let bytes = ctx.size("byteCapacity");
+    Limits {
+        capacity: ctx.size("capacity"),
+        transaction_capacity: ctx.size("transactionCapacity"),
+        byte_capacity: if bytes == 0 { usize::MAX } else { bytes },
+        keep_alive: ctx.duration("keep-alive").expect("the key has a default"),
+        durable: true,
+    }
 }

@@ -58,7 +58,10 @@ mod crypt;
 mod dir;
 mod engine;
 mod frame;
+#[cfg(not(test))]
 mod fs;
+#[cfg(test)]
+pub(super) mod fs;
 mod identity;
 mod intervals;
 mod keys;
@@ -77,7 +80,10 @@ mod upkeep;
 mod window;
 mod writer;
 
+pub(super) use fs::{Fs, RealFs};
 pub use keys::SPEC;
+pub(super) use keys::{check_log, LOG};
+pub(super) use settings::{Fixed, Settings};
 
 use super::{Channel, Limits, PutError, Reservation, Room, Run, TakeError, Ticket, Waiter, Wake};
 use crate::config::Context;
@@ -85,9 +91,8 @@ use crate::counters::{ChannelCounters, Measure};
 use crate::event::Events;
 use counters::FileCounters;
 use engine::Engine;
-use fs::Fs;
 use recovery::Recovery;
-use settings::{Fixed, Live, Settings};
+use settings::Live;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -152,6 +157,30 @@ impl FileChannel {
         let weak = Arc::downgrade(&c);
         c.counters.set_trouble(move || weak.upgrade().and_then(|c| c.trouble()));
         c
+    }
+
+    /// Takes over settings that may change while it is in use; the others make it another channel: see `Key::fixed`.
+    pub(super) fn set(&self, settings: Settings) {
+        self.live.set(settings);
+        if let Some(engine) = self.engine() {
+            engine.wake_head();
+            engine.nudge();
+        }
+    }
+
+    /// Has it take more than its capacity: what would be lost otherwise.
+    pub(super) fn lift_capacity(&self) {
+        let mut s = self.live.get();
+        (s.limits.capacity, s.limits.byte_capacity) = (usize::MAX, usize::MAX);
+        self.set(s);
+    }
+
+    /// Events that can be taken, and the number that is above all of theirs.
+    pub(super) fn takeable(&self) -> (u64, u64) {
+        self.engine().map_or((0, 0), |e| {
+            let s = lock(&e.state);
+            (s.available, s.next_number)
+        })
     }
 
     fn engine(&self) -> Option<Arc<Engine>> {
@@ -272,12 +301,7 @@ impl Channel for FileChannel {
     }
 
     fn adapt(&self, settings: &Context, _: usize) -> bool {
-        self.live.set(Settings::of(settings));
-        if let Some(engine) = self.engine() {
-            engine.wake_head();
-            engine.nudge();
-        }
-        // The others make it another channel: see `Key::fixed`.
+        self.set(Settings::of(settings, keys::limits(settings)));
         true
     }
 
@@ -348,7 +372,7 @@ impl Channel for FileChannel {
         events: Events,
         wake: &Arc<dyn Wake>,
     ) -> Result<Ticket, PutError> {
-        self.to_put()?.append(reserved.room, events, wake)
+        self.to_put()?.append(reserved.room, reserved.place, events, wake)
     }
 
     fn enqueue(&self, waiter: &Waiter) {

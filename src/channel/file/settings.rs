@@ -44,19 +44,13 @@ pub struct Fixed {
 }
 
 impl Settings {
-    pub fn of(ctx: &Context) -> Settings {
+    /// Limits are what the channel is for, and come from its own keys.
+    pub fn of(ctx: &Context, limits: Limits) -> Settings {
         let bytes = |key| ctx.int(key).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        let byte_capacity = usize::try_from(bytes("byteCapacity")).unwrap_or(usize::MAX);
         let time = |key| ctx.duration(key).expect("the key has a default");
         let sync_interval = (!ctx.flag("fsyncPerTransaction")).then(|| time("fsyncInterval"));
         Settings {
-            limits: Limits {
-                capacity: ctx.size("capacity"),
-                transaction_capacity: ctx.size("transactionCapacity"),
-                byte_capacity: if byte_capacity == 0 { usize::MAX } else { byte_capacity },
-                keep_alive: time("keep-alive"),
-                durable: true,
-            },
+            limits,
             max_transaction: ctx.size("maxTransactionBytes"),
             required_space: bytes("minimumRequiredSpace").max(LEAST_SPACE),
             segment_size: bytes("maxFileSize").clamp(SMALLEST_SEGMENT, SEGMENT).next_multiple_of(8),

@@ -194,10 +194,10 @@ impl State {
         self.dirs.iter().find_map(|d| d.down.as_deref()).filter(|_| all)
     }
 
-    /// Numbers a transaction and hands it to a directory's log thread.
+    /// Numbers a transaction, from `unit.first` at least, and hands it to a directory's log thread.
     pub fn enqueue(&mut self, dir: usize, mut unit: Unit) {
-        unit.first = self.next_number;
-        self.next_number += unit.count;
+        unit.first = unit.first.max(self.next_number);
+        self.next_number = unit.first + unit.count;
         self.unsynced.push_back(Unsynced { first: unit.first, end: self.next_number, outcome: None });
         let mut first = unit.first;
         for f in &unit.frames {
