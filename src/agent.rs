@@ -211,8 +211,9 @@ impl Agent {
 
     /// What stands for the heap of each memory channel.
     fn heap(&self, plan: &Plan) -> usize {
-        let memory_channels = plan.channels.iter().filter(|c| c.declared.name == "memory").count();
-        memory::heap(self.options.heap) / memory_channels.max(1)
+        let has_memory =
+            |c: &&crate::config::Planned| ["memory", "spillablememory"].contains(&c.declared.name);
+        memory::heap(self.options.heap) / plan.channels.iter().filter(has_memory).count().max(1)
     }
 
     fn id(&mut self) -> SourceId {

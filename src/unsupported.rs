@@ -8,7 +8,7 @@ use crate::config::Kind;
 const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["avro", "thrift", "spooldir", "taildir", "http", "jms"]),
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
-    (Kind::Channel, &["spillablememory", "KafkaChannel"]),
+    (Kind::Channel, &["KafkaChannel"]),
     (Kind::Sink, &["avro", "thrift", "hdfs", "http", "KafkaSink"]),
     (Kind::Selector, &["multiplexing", "load_balancing"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
@@ -80,7 +80,6 @@ const CLASSES: &[(Kind, &str, &str)] = &[
     (Kind::Source, "MultiportSyslogTCPSource", "multiport_syslogtcp"),
     (Kind::Source, "SpoolDirectorySource", "spooldir"),
     (Kind::Sink, "HDFSEventSink", "hdfs"),
-    (Kind::Channel, "SpillableMemoryChannel", "spillablememory"),
     (Kind::Selector, "MultiplexingChannelSelector", "multiplexing"),
     (Kind::Selector, "LoadBalancingChannelSelector", "load_balancing"),
 ];

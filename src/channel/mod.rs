@@ -23,6 +23,7 @@ pub mod flume;
 pub mod memory;
 #[cfg(test)]
 pub mod scripted;
+pub mod spillable;
 mod ticket;
 mod waiters;
 
@@ -49,7 +50,7 @@ impl Room {
 
 /// Room that a channel has set aside, and what it knows that by. It goes back to the channel once: with the events, or
 /// without them.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub struct Reservation {
     pub room: Room,
     /// The channel's own: of no meaning to others.
@@ -297,4 +298,4 @@ pub type Build = fn(&Context, ChannelParts) -> Arc<dyn Channel>;
 pub type ChannelSpec = Spec<Build>;
 
 /// Every channel type.
-pub static ALL: &[&ChannelSpec] = &[&memory::SPEC, &file::SPEC];
+pub static ALL: &[&ChannelSpec] = &[&memory::SPEC, &file::SPEC, &spillable::SPEC];

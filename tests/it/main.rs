@@ -17,6 +17,7 @@ mod reload;
 mod retry;
 mod scale;
 mod script;
+mod spill;
 mod stop;
 mod tool;
 mod util;

@@ -76,7 +76,11 @@ impl Conf {
     }
 
     pub fn channel(self, name: &str, keys: &[&str]) -> Conf {
-        self.part(CHANNELS, name, "memory", keys)
+        self.channel_of(name, "memory", keys)
+    }
+
+    pub fn channel_of(self, name: &str, kind: &str, keys: &[&str]) -> Conf {
+        self.part(CHANNELS, name, kind, keys)
     }
 
     pub fn channel_of(self, name: &str, kind: &str, keys: &[&str]) -> Conf {
