@@ -18,21 +18,24 @@
 
 use super::file::{FileChannel, Fixed, Fs, Settings as FileSettings};
 use super::{
-    Channel, Limits, PutError, Reservation, Room, Run, TakeError, Ticket, TicketState, Waiter, Waiters, Wake,
+    Channel, Limits, PutError, Reservation, Room, Run, TakeError, Ticket, TicketState, Waiter, Wake,
 };
 use crate::clock::now_ms;
 use crate::config::Context;
 use crate::counters::{ChannelCounters, Counter, Measure, Value};
 use crate::event::Events;
 use crate::lock::lock;
-use order::{Ended, Order, Owner, Side};
+use order::{Order, Owner, Side};
+use shared::{Inside, Shared, State};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 mod keys;
 mod order;
+mod save;
+mod shared;
 
 pub use keys::SPEC;
 
@@ -40,8 +43,6 @@ use keys::Settings;
 
 /// The place of a reservation without events.
 const NOWHERE: u64 = u64::MAX;
-/// How long a close waits for the overflow to take what memory holds.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct SpillableChannel {
     shared: Arc<Shared>,
@@ -51,151 +52,6 @@ pub struct SpillableChannel {
     in_line: Waiter,
     turn: Mutex<()>,
     timer: Mutex<Option<JoinHandle<()>>>,
-}
-
-struct Shared {
-    name: String,
-    counters: Arc<ChannelCounters>,
-    settings: RwLock<Settings>,
-    state: Mutex<State>,
-    /// Takers wait here.
-    filled: Condvar,
-    /// The timer waits here.
-    due: Condvar,
-    /// Times that events began to spill, and events that did.
-    spills: Counter,
-    spilled: Counter,
-}
-
-#[derive(Default)]
-struct State {
-    is_open: bool,
-    order: Order,
-    /// Memory's: reserved, there, and with takers.
-    held: Room,
-    /// Of those, events that are not only reserved.
-    stored: usize,
-    /// The overflow is in use.
-    is_spilling: bool,
-    waiters: Waiters,
-    sleeping: usize,
-    /// Somebody hands batches to the file channel.
-    is_handing: bool,
-    /// The head of the line that was woken because its time was up.
-    called: Option<(Instant, u64)>,
-}
-
-/// The file channel has settled something, or has room.
-struct Inside(Arc<Shared>);
-
-impl Wake for Inside {
-    fn wake(&self) {
-        self.0.settle();
-        self.0.wake_head();
-    }
-}
-
-impl State {
-    fn fits(&self, settings: &Settings, more: Room) -> bool {
-        self.held.events + more.events <= settings.capacity
-            && self.held.bytes.saturating_add(more.bytes) <= settings.byte_capacity
-    }
-
-    /// Whether the overflow is no longer needed.
-    fn calm(&mut self, settings: &Settings) -> bool {
-        let is_free = |held: usize, of: usize| {
-            let free = of.saturating_sub(held) as u128 * 100;
-            of == usize::MAX || free >= of as u128 * settings.threshold as u128
-        };
-        let ends = self.is_spilling
-            && !self.order.has_overflow()
-            && is_free(self.held.events, settings.capacity)
-            && is_free(self.held.bytes, settings.byte_capacity);
-        self.is_spilling &= !ends;
-        ends
-    }
-
-    /// When the head of the line is to be woken if nothing happens.
-    fn due(&self, timeout: Duration) -> Option<Instant> {
-        let first = self.waiters.first().filter(|f| self.called != Some(*f))?;
-        first.0.checked_add(timeout)
-    }
-
-    /// Whether a taker is to be woken.
-    fn has_news(&self) -> bool {
-        self.sleeping > 0 && self.order.next_side().is_some()
-    }
-}
-
-impl Shared {
-    fn settings(&self) -> Settings {
-        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// There may be room now.
-    fn wake_head(&self) {
-        let head = lock(&self.state).waiters.head();
-        if let Some(w) = head {
-            w.wake();
-        }
-    }
-
-    fn notify(&self, has_news: bool) {
-        if has_news {
-            self.filled.notify_one();
-        }
-    }
-
-    /// Passes on what has become of batches in the overflow.
-    fn settle(&self) {
-        let (ended, has_news) = {
-            let mut s = lock(&self.state);
-            (s.order.settle(), s.has_news())
-        };
-        self.tell(ended);
-        self.notify(has_news);
-    }
-
-    fn tell(&self, ended: Vec<Ended>) {
-        for e in &ended {
-            if e.how.is_ok() {
-                self.counters.put_success.add(e.events);
-                self.spilled.add(e.events);
-            }
-        }
-        let mut told: Option<&Arc<dyn Wake>> = None;
-        for e in &ended {
-            // One that has several batches in a row is woken once.
-            if !told.is_some_and(|t| Arc::ptr_eq(t, &e.owner.wake)) {
-                e.owner.wake.wake();
-            }
-            told = Some(&e.owner.wake);
-        }
-    }
-
-    fn closed(&self) -> PutError {
-        PutError::Down(format!("channel {} is not open", self.name))
-    }
-
-    /// The timer's thread: wakes the head of the line when it has waited long enough to spill.
-    fn watch(&self) {
-        let mut s = lock(&self.state);
-        while s.is_open {
-            let now = Instant::now();
-            s = match s.due(self.settings().timeout) {
-                None => self.due.wait(s).unwrap_or_else(PoisonError::into_inner),
-                Some(at) if at > now => {
-                    self.due.wait_timeout(s, at - now).unwrap_or_else(PoisonError::into_inner).0
-                }
-                Some(_) => {
-                    s.called = s.waiters.first();
-                    drop(s);
-                    self.wake_head();
-                    lock(&self.state)
-                }
-            };
-        }
-    }
 }
 
 impl SpillableChannel {
@@ -412,64 +268,6 @@ impl SpillableChannel {
         };
         self.shared.notify(has_news);
         Ok(Some(runs))
-    }
-
-    /// Writes what memory held to the overflow; returns how many events could not be.
-    fn save(&self, runs: Vec<Run>, before: usize) -> usize {
-        let all: usize = runs.iter().map(|r| r.events.len()).sum();
-        let Some(file) = self.overflow.as_ref().filter(|_| all > 0) else { return all };
-        file.leave(&self.in_line);
-        file.lift_capacity();
-        let (most, until) = (self.shared.settings().transaction_capacity, Instant::now() + PATIENCE);
-        let wake: Arc<dyn Wake> = Arc::new(Unpark(std::thread::current()));
-        let line = Waiter::new(Instant::now(), wake.clone());
-        let (mut tickets, mut why) = (Vec::new(), None);
-        for mut run in runs {
-            while !run.events.is_empty() && why.is_none() {
-                let events = run.events.split_to(most.min(run.events.len()));
-                let (n, room) = (events.len(), Room::of(&events));
-                let mut reserved = file.reserve(room, Some(&line));
-                file.enqueue(&line);
-                while reserved == Err(PutError::Full) && Instant::now() < until {
-                    std::thread::park_timeout(Duration::from_millis(20));
-                    reserved = file.reserve(room, Some(&line));
-                }
-                file.leave(&line);
-                match reserved.and_then(|r| file.append(r, events, &wake)) {
-                    Ok(ticket) => tickets.push((ticket, n)),
-                    Err(e) => why = Some(e.to_string()),
-                }
-            }
-        }
-        let mut saved = 0;
-        for (ticket, n) in tickets {
-            while ticket.state() == TicketState::Open && Instant::now() < until {
-                std::thread::park_timeout(Duration::from_millis(20));
-            }
-            match ticket.state() {
-                TicketState::Done => saved += n,
-                TicketState::Open => why = Some("its disk does not answer".to_owned()),
-                TicketState::Failed(e) => why = Some(e),
-            }
-        }
-        let name = &self.shared.name;
-        let order = match before {
-            0 => "in order".to_owned(),
-            n => format!("order changed: {n} of them now stand behind events that came after them"),
-        };
-        log::info!("channel {name}: {saved} events that were in memory are written to the overflow, {order}");
-        if let Some(why) = why {
-            log::error!("channel {name}: {} events could not be written to the overflow: {why}", all - saved);
-        }
-        all - saved
-    }
-}
-
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(&self) {
-        self.0.unpark();
     }
 }
 

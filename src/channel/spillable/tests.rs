@@ -4,11 +4,14 @@ use super::*;
 use crate::channel::file::fs::sim::SimFs;
 use crate::channel::{Put, Take};
 use crate::event::{Batch, Body};
+use crate::lock::lock;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 mod line;
 mod model;
 mod stop;
+mod stress;
 
 const FAR: Duration = Duration::from_secs(3600);
 
