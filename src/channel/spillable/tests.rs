@@ -8,6 +8,7 @@ use crate::lock::lock;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+mod keys;
 mod line;
 mod model;
 mod stop;
@@ -381,15 +382,4 @@ fn a_damaged_backlog_is_passed_over() {
     assert!(got.len() < 75 && got.len() > 60, "{got:?}");
     assert_eq!((&got[got.len() - 15..], c.backlog()), (&list(60..75)[..], 0));
     assert!(got.is_sorted());
-}
-
-#[test]
-fn limits_change_while_it_is_in_use() {
-    let fs = SimFs::new(1);
-    let c = open(&fs, settings());
-    assert_eq!((c.limits().keep_alive, c.limits().capacity), (FAR, 10), "none refuses before it may spill");
-    put(&c, 0..10).unwrap();
-    *c.shared.settings.write().unwrap() = Settings { capacity: 12, ..settings() };
-    put(&c, 10..12).unwrap();
-    assert_eq!((value(&c, "MemorySize"), is_spilling(&c)), (12, false));
 }
