@@ -287,6 +287,9 @@ impl Counted for SinkCounters {
     }
 }
 
+/// What a channel is asked for at the moment it is wanted.
+type Asked<T> = Box<dyn Fn() -> T + Send + Sync>;
+
 /// Flume's channel counters. Size and age come from the channel itself, through `measure`. Those of the two ends are
 /// apart: different threads count there, for each transaction.
 #[derive(Default)]
@@ -302,9 +305,9 @@ pub struct ChannelCounters {
     /// When a log line last said that the channel is full, ms since the epoch.
     told_full: AtomicU64,
     sinks: Mutex<Vec<Arc<SinkCounters>>>,
-    measure: Mutex<Option<Box<dyn Fn() -> Measure + Send + Sync>>>,
-    more: Mutex<Option<Box<dyn Fn() -> Vec<(&'static str, Value)> + Send + Sync>>>,
-    trouble: Mutex<Option<Box<dyn Fn() -> Option<String> + Send + Sync>>>,
+    measure: Mutex<Option<Asked<Measure>>>,
+    more: Mutex<Option<Asked<Vec<(&'static str, Value)>>>>,
+    trouble: Mutex<Option<Asked<Option<String>>>>,
 }
 
 /// What a channel holds at one moment.

@@ -219,6 +219,9 @@ fn decompress(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(content)
 }
 
+/// Checkpoints, newest first, and the files that are none, with the reason.
+pub type Loaded = (Vec<Checkpoint>, Vec<(String, NotASegment)>);
+
 /// A directory of checkpoints.
 pub struct Store {
     dir: PathBuf,
@@ -235,7 +238,7 @@ impl Store {
     }
 
     /// Everything in it, newest first, and what could not be read with the reason.
-    pub fn load(&self, fs: &dyn Fs) -> io::Result<(Vec<Checkpoint>, Vec<(String, NotASegment)>)> {
+    pub fn load(&self, fs: &dyn Fs) -> io::Result<Loaded> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for name in fs.list(&self.dir)? {
             if number_of(&name, "checkpoint").is_none() && name != TEMPORARY {

@@ -52,6 +52,7 @@
 //! `sync:<channel>` for each data directory (`log_thread`), `upkeep:<channel>` (`upkeep`), and while it opens
 //! `open:<channel>`. Sources and sinks call [`FileChannel`] from theirs. Locks: see `engine`.
 
+mod beside;
 mod checkpoint;
 mod counters;
 mod crypt;
@@ -112,6 +113,8 @@ pub struct FileChannel {
     live: Arc<Live>,
     counters: Arc<ChannelCounters>,
     file_counters: Arc<FileCounters>,
+    /// It is opened to take over what Flume left: that is no obstacle then.
+    is_for_import: AtomicBool,
     phase: Mutex<Phase>,
     /// The phase has changed.
     changed: Condvar,
@@ -148,6 +151,7 @@ impl FileChannel {
             live,
             counters,
             file_counters: file_counters.clone(),
+            is_for_import: AtomicBool::new(false),
             phase: Mutex::new(Phase::Closed),
             changed: Condvar::new(),
         });
@@ -226,6 +230,7 @@ impl FileChannel {
             live: self.live.clone(),
             counters: self.file_counters.clone(),
             channel_counters: self.counters.clone(),
+            minds_flume: !self.is_for_import.load(SeqCst),
             stop: stop.clone(),
         };
         let outcome = Arc::new(Mutex::new(None));

@@ -342,7 +342,7 @@ impl Reader {
             let dir = &mut s.dirs[d];
             dir.cursor = next;
             dir.behind = match r.ready.front() {
-                Some(f) => !in_memory.is_some_and(|first| first <= f.header.first),
+                Some(f) => in_memory.is_none_or(|first| first > f.header.first),
                 None => {
                     next < view.applied && place_in(dir, next, view.passed).is_some()
                         || dir.applied != view.applied

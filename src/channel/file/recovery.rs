@@ -38,6 +38,8 @@ pub struct Recovery {
     pub live: Arc<Live>,
     pub counters: Arc<FileCounters>,
     pub channel_counters: Arc<ChannelCounters>,
+    /// Whether events that Flume left in the same directories are an obstacle.
+    pub minds_flume: bool,
     /// Ends it early.
     pub stop: Arc<AtomicBool>,
 }
@@ -69,6 +71,9 @@ impl Recovery {
         let backup =
             self.fixed.backup_dir.as_ref().map(|d| Store::new(ours(d), self.fixed.compresses_backup));
         let locks = self.lock(&dirs, &checkpoints, backup.as_ref())?;
+        if self.minds_flume {
+            super::beside::look(&self.name, &self.fixed)?;
+        }
         let stored = self.checkpoints(&checkpoints, backup.as_ref())?;
         let (channel, ids) = self.identities(&dirs, &stored)?;
         let mut found = Vec::new();
@@ -226,14 +231,6 @@ impl Recovery {
             ids.push(id);
         }
         self.refuse_missing(&ids, &known, stored, channel)?;
-        // A list names only directories whose own file is durable: one without it has lost what it held.
-        for ((dir, id), (path, known)) in dirs.iter().zip(&ids).zip(self.fixed.data_dirs.iter().zip(&known)) {
-            if known.is_none() {
-                let alone = vec![(*id, path.display().to_string())];
-                let identity = Identity { channel, dir: *id, dirs: alone };
-                identity.write(self.fs.as_ref(), dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-            }
-        }
         let listed: Vec<(Id, String)> =
             ids.iter().zip(&self.fixed.data_dirs).map(|(id, d)| (*id, d.display().to_string())).collect();
         let write = |i: usize, listed: &[(Id, String)]| {

@@ -265,7 +265,7 @@ impl One<'_> {
                     if at >= mark {
                         let is_ours =
                             header.is_some() || w.next_header(at + frame::ALIGN, end).map_err(io)?.is_some();
-                        out.torn = is_ours.then(|| (f.seq, at..end)).or(out.torn.take());
+                        out.torn = is_ours.then_some((f.seq, at..end)).or(out.torn.take());
                         break;
                     }
                     let next = w
@@ -339,7 +339,7 @@ impl Chain {
     fn put(&mut self, h: &frame::Header, out: &mut Scanned) {
         let follows = h.flags & frame::FOLLOWS != 0;
         let goes_on = h.flags & frame::GOES_ON != 0;
-        if follows != !self.open.is_empty() || self.open.last().is_some_and(|r| r.end != h.first) {
+        if follows == self.open.is_empty() || self.open.last().is_some_and(|r| r.end != h.first) {
             let is_tail = follows && self.open.is_empty() && self.is_after_damage;
             self.drop_open(out);
             if follows && !is_tail {

@@ -132,6 +132,17 @@ fn drain(c: &Arc<FileChannel>, max: usize) -> Vec<String> {
     }
 }
 
+/// Waits until everything written is synced.
+fn settle(engine: &Engine) {
+    for d in 0..engine.dirs.len() {
+        while lock(&engine.state).dirs[d].unsynced_since.is_some() {
+            lock(&engine.state).dirs[d].wants_sync = true;
+            engine.dirs[d].work.notify_one();
+            std::thread::yield_now();
+        }
+    }
+}
+
 fn engine(c: &FileChannel) -> Arc<Engine> {
     c.engine().expect("the channel is open")
 }

@@ -181,7 +181,7 @@ fn files_that_are_none_of_ours_are_named() {
     let why = try_open(&image, fixed(1), settings()).err().unwrap();
     assert!(why.contains("belongs to another channel"), "{why}");
     let image = fs.copy();
-    image.overwrite(&ours("/d0").join("channel"), |b| b[20] ^= 1);
+    image.overwrite(ours("/d0").join("channel"), |b| b[20] ^= 1);
     let why = try_open(&image, fixed(1), settings()).err().unwrap();
     assert!(why.contains("channel: is damaged"), "{why}");
 }

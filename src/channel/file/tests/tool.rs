@@ -50,7 +50,7 @@ fn killed() -> SimFs {
         put(&c, &bodies(n * 5..n * 5 + 5)).unwrap();
     }
     take(&c, 7).unwrap().commit().unwrap();
-    engine(&c).settle();
+    settle(&engine(&c));
     let left = fs.kill();
     c.close();
     left
@@ -245,7 +245,7 @@ fn what_is_found_live_is_what_comes_out() {
     let c = open(&fs, 2);
     take(&c, 10).unwrap().commit().unwrap();
     put(&c, &bodies(200..204)).unwrap();
-    engine(&c).settle();
+    settle(&engine(&c));
     let image = fs.kill();
     c.close();
     let in_all = 204 - 43;

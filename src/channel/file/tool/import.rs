@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::Arc;
 
 /// Events of one transaction.
@@ -77,7 +78,7 @@ impl Import {
             checkpoint_dir: Some(into.checkpoint_dir.clone()),
             is_explicit: false,
             name: ctx.name().to_owned(),
-            settings: without_limits(Settings::of(ctx)),
+            settings: without_limits(Settings::of(ctx, Settings::unconfigured().limits)),
             into,
             batch: BATCH,
             repeat: Repeat::Refuse,
@@ -233,6 +234,7 @@ impl Import {
     fn open(&self, fs: Arc<dyn Fs>) -> Result<Arc<FileChannel>> {
         let counters = ChannelCounters::new(&self.name);
         let channel = FileChannel::new(&self.name, self.into.clone(), self.settings, counters, fs);
+        channel.is_for_import.store(true, SeqCst);
         while !channel.open().map_err(ToolError::Failed)? {}
         Ok(channel)
     }
