@@ -287,6 +287,9 @@ impl Counted for SinkCounters {
     }
 }
 
+/// Values with their names.
+pub type Values = Vec<(&'static str, Value)>;
+
 /// What a channel is asked for at the moment it is wanted.
 type Asked<T> = Box<dyn Fn() -> T + Send + Sync>;
 
@@ -306,7 +309,7 @@ pub struct ChannelCounters {
     told_full: AtomicU64,
     sinks: Mutex<Vec<Arc<SinkCounters>>>,
     measure: Mutex<Option<Asked<Measure>>>,
-    more: Mutex<Option<Asked<Vec<(&'static str, Value)>>>>,
+    more: Mutex<Option<Asked<Values>>>,
     trouble: Mutex<Option<Asked<Option<String>>>>,
 }
 
@@ -334,7 +337,7 @@ impl ChannelCounters {
         lock(&self.measure).as_ref().map_or_else(Measure::default, |f| f())
     }
     /// What this type of channel counts beside the others.
-    pub fn set_more(&self, f: impl Fn() -> Vec<(&'static str, Value)> + Send + Sync + 'static) {
+    pub fn set_more(&self, f: impl Fn() -> Values + Send + Sync + 'static) {
         *lock(&self.more) = Some(Box::new(f));
     }
     pub fn more(&self) -> Vec<(&'static str, Value)> {
