@@ -83,10 +83,6 @@ impl Conf {
         self.part(CHANNELS, name, kind, keys)
     }
 
-    pub fn channel_of(self, name: &str, kind: &str, keys: &[&str]) -> Conf {
-        self.part(CHANNELS, name, kind, keys)
-    }
-
     pub fn sink(self, name: &str, kind: &str, channel: &str, keys: &[&str]) -> Conf {
         let channel = format!("channel = {channel}");
         self.part(SINKS, name, kind, &[&[channel.as_str()], keys].concat())
