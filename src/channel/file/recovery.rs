@@ -409,6 +409,14 @@ impl Recovery {
                     self.fs.open(&last.path, true).and_then(|file| file.sync()).map_err(why)?;
                 }
             }
+            if let Some((seq, torn)) = &s.torn {
+                if let Some(file) = f.files.iter().find(|x| x.seq == *seq) {
+                    let cut = |file: Arc<dyn super::fs::FsFile>| {
+                        file.set_len(torn.start).and_then(|()| file.sync())
+                    };
+                    self.fs.open(&file.path, true).and_then(cut).map_err(why)?;
+                }
+            }
             self.fs.sync_dir(&f.path).map_err(why)?;
         }
         Ok(())
@@ -430,7 +438,7 @@ impl Recovery {
                 continue;
             }
             let info = s.infos.get(&file.seq).cloned().unwrap_or_default();
-            segments.insert(file.seq, Segment { info, size: file.size, dead_at: None });
+            segments.insert(file.seq, Segment { info, size: file.size, ..Segment::default() });
         }
         self.fs.sync_dir(&f.path).map_err(why)?;
         // A checkpoint may know of an end whose segment is gone.

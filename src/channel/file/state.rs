@@ -72,6 +72,8 @@ pub struct Segment {
     pub size: u64,
     /// The first checkpoint that was taken when nothing in it was live.
     pub dead_at: Option<u64>,
+    /// Its file has more in it than counts: that is to be cut off.
+    pub is_cut: bool,
 }
 
 /// One data directory.

@@ -123,6 +123,7 @@ impl Upkeep {
 
     pub fn tend(&mut self, engine: &Engine) {
         let now = Instant::now();
+        cut(engine);
         self.prepare(engine);
         // What one of them finds drained, the second sets free.
         for _ in 0..2 {
@@ -340,6 +341,29 @@ impl Upkeep {
     }
 }
 
+/// Cuts off what stands above the end of segments that were given up: it has been refused, and must not be read again
+/// should the segment that says so be freed before this one.
+fn cut(engine: &Engine) {
+    let given_up: Vec<(usize, u64, u64)> = {
+        let s = lock(&engine.state);
+        let all =
+            s.dirs.iter().enumerate().flat_map(|(d, dir)| dir.segments.iter().map(move |(n, s)| (d, *n, s)));
+        all.filter(|(.., s)| s.is_cut).filter_map(|(d, n, s)| Some((d, n, s.info.end?))).collect()
+    };
+    for (d, seq, end) in given_up {
+        let path = engine.dirs[d].dir.path.join(segment_name(seq));
+        let done = engine.fs.open(&path, true).and_then(|f| f.set_len(end).and_then(|()| f.sync()));
+        match done {
+            Ok(()) => {
+                if let Some(s) = lock(&engine.state).dirs[d].segments.get_mut(&seq) {
+                    (s.is_cut, s.size) = (false, end);
+                }
+            }
+            Err(e) => log::debug!("channel {}: {} is not cut yet: {e}", engine.name, path.display()),
+        }
+    }
+}
+
 /// What of the state makes a checkpoint differ from the last.
 fn gist(s: &State) -> (u64, u64, Vec<Position>) {
     (s.next_number, s.live.count(), s.dirs.iter().map(|d| d.applied).collect())
@@ -376,7 +400,9 @@ fn judge(s: &State, kept: u64) -> (Segments, Segments, u64) {
     let all =
         || s.dirs.iter().enumerate().flat_map(|(d, dir)| dir.segments.iter().map(move |(n, s)| ((d, *n), s)));
     let dead = all().filter(|(_, s)| s.dead_at.is_some_and(|at| at <= kept)).map(|(id, _)| id);
-    let dead: Segments = dead.collect();
+    // What follows one that is not cut yet says where that ends.
+    let is_needed = |id: &(usize, u64)| s.dirs[id.0].segments.range(..id.1).any(|(_, s)| s.is_cut);
+    let dead: Segments = dead.filter(|id| !is_needed(id)).collect();
     let mut free = dead.clone();
     loop {
         let stay: Vec<(u64, u64)> =

@@ -13,12 +13,16 @@ use super::state::{Placed, Segment, State, Unit};
 use super::{checkpoint::Position, crypt::TAG};
 use crate::clock::now_ms;
 use crate::lock::lock;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
 /// Frames are gathered up to this many bytes, and this many pieces, for one call.
 const GATHER: usize = 1 << 20;
 const PIECES: usize = 64;
+
+/// How many ends of segments are remembered: more than a group of transactions is written to.
+const ENDED: usize = 64;
 
 /// Intervals taken, as a take frame names them.
 pub type Taken = Vec<(u64, u32)>;
@@ -37,6 +41,8 @@ pub struct Writer {
     active: Option<Active>,
     /// Where the segment before ended; what the next one begins with.
     before: Position,
+    /// Where the last few segments ended, those included of which nothing is durable.
+    ended: VecDeque<Position>,
     /// Takes above the mark: where their frames end, and what they took.
     loose: Vec<(u64, Taken)>,
     /// The size segments are to have.
@@ -58,7 +64,17 @@ impl Writer {
         before: Position,
         segment_size: u64,
     ) -> Writer {
-        Writer { dir, fs, state, active: None, before, loose: Vec::new(), segment_size, scratch: Vec::new() }
+        Writer {
+            dir,
+            fs,
+            state,
+            active: None,
+            before,
+            ended: VecDeque::new(),
+            loose: Vec::new(),
+            segment_size,
+            scratch: Vec::new(),
+        }
     }
 
     /// Where the next frame will be.
@@ -87,20 +103,29 @@ impl Writer {
         self.loose.retain(|(end, _)| *end > to);
     }
 
-    /// The segment cannot be relied on: it ends at its mark.
+    /// The segment cannot be relied on: it ends at its mark. Upkeep cuts off what stands above.
     pub fn give_up(&mut self) {
         if let Some(a) = self.active.take() {
-            self.seal(&a, a.synced);
+            self.seal(&a, a.synced, true);
         }
     }
 
-    fn seal(&mut self, a: &Active, end: u64) {
+    fn seal(&mut self, a: &Active, end: u64, is_cut: bool) {
         let seq = a.begun.header.seq;
-        self.before = Position { seq, offset: end };
+        let position = Position { seq, offset: end };
+        // One of which nothing is durable does not say where the one before it ended: the next has to.
+        if end > BEGIN {
+            self.before = position;
+        }
+        self.ended.push_back(position);
+        if self.ended.len() > ENDED {
+            self.ended.pop_front();
+        }
         let mut state = lock(&self.state);
         if let Some(s) = state.dirs[self.dir.index].segments.get_mut(&seq) {
             s.info.end = Some(end);
             s.size = s.size.max(a.end);
+            s.is_cut = is_cut;
         }
     }
 
@@ -131,7 +156,7 @@ impl Writer {
         }
         self.loose.clear();
         if let Some(a) = self.active.take() {
-            self.seal(&a, a.end);
+            self.seal(&a, a.end, false);
         }
         Ok(())
     }
@@ -295,7 +320,8 @@ impl Writer {
 
     /// Whether a frame that was written is, or will be at the next sync, one that counts.
     pub fn keeps(&self, p: &Placed) -> bool {
-        p.seq != self.before.seq || p.end <= self.before.offset
+        let is_active = self.active.as_ref().is_some_and(|a| a.begun.header.seq == p.seq);
+        is_active || self.ended.iter().any(|e| e.seq == p.seq && p.end <= e.offset)
     }
 }
 
