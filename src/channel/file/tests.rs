@@ -10,6 +10,7 @@ mod basics;
 mod crash;
 mod faults;
 mod full;
+mod golden;
 mod model;
 mod offsets;
 mod tool;
