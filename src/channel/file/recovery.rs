@@ -11,11 +11,9 @@ use super::crypt::Keys;
 use super::dir::{Dir, Spare};
 use super::engine::{Engine, Parts};
 use super::fs::Fs;
-use super::identity::{short, Identity};
 use super::intervals::Intervals;
-use super::salvage;
 use super::scan::{self, File, Scanned};
-use super::segment::{number_of, segment_name, spare_name, Id, NotASegment};
+use super::segment::{number_of, spare_name, Id, NotASegment};
 use super::settings::{ours, Fixed, Live};
 use super::state::{DirState, Segment, State};
 use crate::counters::ChannelCounters;
@@ -26,6 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+mod identities;
+mod telling;
 
 /// Between two log lines about how far a recovery is.
 const TELL: Duration = Duration::from_secs(5);
@@ -183,100 +184,6 @@ impl Recovery {
         Ok(all)
     }
 
-    /// The channel, and the id of each directory. New ones are given theirs.
-    fn identities(&self, dirs: &[PathBuf], stored: &[Checkpoint]) -> Result<(Id, Vec<Id>), String> {
-        let mut known = Vec::new();
-        for dir in dirs {
-            let why = |e: &dyn std::fmt::Display| format!("{}/{}: {e}", dir.display(), super::identity::NAME);
-            known.push(match Identity::read(self.fs.as_ref(), dir).map_err(|e| why(&e))? {
-                None => None,
-                Some(Ok(i)) => Some(i),
-                Some(Err(NotASegment::Newer(v))) => {
-                    return Err(why(&format!("has format version {v}, which this flumed does not know")))
-                }
-                Some(Err(NotASegment::Damaged)) => {
-                    return Err(why(&"is damaged; 'flumed tool channel repair' writes it anew"))
-                }
-            });
-        }
-        let channel = match known.iter().flatten().next() {
-            Some(i) => i.channel,
-            None => match stored.first() {
-                // Whose data is elsewhere, unless there was none.
-                Some(c) if !c.live.is_empty() => {
-                    return Err(format!(
-                        "{} has a checkpoint of channel {} with {} events, but no data directory holds any: is one not mounted, or dataDirs wrong?",
-                        self.fixed.checkpoint_dir.display(), short(&c.channel), c.live.count()
-                    ))
-                }
-                _ => self.random()?,
-            },
-        };
-        for (dir, i) in dirs.iter().zip(&known).filter_map(|(d, i)| Some((d, i.as_ref()?))) {
-            if i.channel != channel {
-                let (theirs, ours) = (short(&i.channel), short(&channel));
-                let first = dirs[0].display();
-                return Err(format!("{} belongs to channel {theirs}, {first} to {ours}", dir.display()));
-            }
-        }
-        let mut ids = Vec::new();
-        for (dir, i) in dirs.iter().zip(&known) {
-            let id = match i {
-                Some(i) => i.dir,
-                None => self.random()?,
-            };
-            if ids.contains(&id) {
-                return Err(format!("{} is a copy of another data directory of this channel", dir.display()));
-            }
-            ids.push(id);
-        }
-        self.refuse_missing(&ids, &known, stored, channel)?;
-        let listed: Vec<(Id, String)> =
-            ids.iter().zip(&self.fixed.data_dirs).map(|(id, d)| (*id, d.display().to_string())).collect();
-        let write = |i: usize, listed: &[(Id, String)]| {
-            let identity = Identity { channel, dir: ids[i], dirs: listed.to_vec() };
-            if known[i].as_ref() == Some(&identity) {
-                return Ok(());
-            }
-            identity.write(self.fs.as_ref(), &dirs[i]).map_err(|e| format!("{}: {e}", dirs[i].display()))
-        };
-        // No list names a directory that does not know its own name yet: after a start that was cut short here that
-        // would be missed for ever.
-        for i in (0..dirs.len()).filter(|i| known[*i].is_none() && dirs.len() > 1) {
-            write(i, &listed[i..=i])?;
-        }
-        for i in 0..dirs.len() {
-            write(i, &listed)?;
-        }
-        Ok((channel, ids))
-    }
-
-    /// A directory that the channel had and that is not configured must not hold anything.
-    fn refuse_missing(
-        &self,
-        ids: &[Id],
-        known: &[Option<Identity>],
-        stored: &[Checkpoint],
-        channel: Id,
-    ) -> Result<(), String> {
-        let newest = stored.iter().find(|c| c.channel == channel);
-        for (id, path) in known.iter().flatten().flat_map(|i| &i.dirs).filter(|(id, _)| !ids.contains(id)) {
-            let holds = |c: &Checkpoint| {
-                let dir = c.dirs.iter().find(|d| d.id == *id);
-                dir.is_some_and(|d| {
-                    // One that was not sealed may hold what came after.
-                    d.segments.iter().any(|(_, s)| s.end.is_none() || c.live.overlaps(s.puts.0..s.puts.1))
-                })
-            };
-            if newest.is_none_or(holds) {
-                return Err(format!(
-                    "data directory {path} of this channel is not there: it may hold events; is it not mounted, or missing from dataDirs?"
-                ));
-            }
-        }
-        Ok(())
-    }
-
     fn random(&self) -> Result<Id, String> {
         self.fs.random().map_err(|e| format!("no random bytes: {e}"))
     }
@@ -349,57 +256,6 @@ impl Recovery {
         Ok(out)
     }
 
-    /// Of what is live, takes out what no segment has.
-    fn less_missing(&self, c: Option<&Checkpoint>, scanned: &[Scanned], live: Intervals) -> Intervals {
-        let mut there = Intervals::default();
-        scanned.iter().for_each(|s| there.insert_all(&s.puts));
-        let mut lost = live.clone();
-        lost.remove_all(&there);
-        if !lost.is_empty() {
-            self.counters.damaged.add(lost.count() as usize);
-            let (n, as_of) = (lost.count(), c.map_or(0, |c| c.seq));
-            log::error!(
-                "channel {}: {n} events are lost with missing segments: numbers {lost} (by checkpoint {as_of})",
-                self.name
-            );
-        }
-        let mut left = live;
-        left.remove_all(&lost);
-        left
-    }
-
-    fn tell_damage(&self, found: &[Found], scanned: &[Scanned]) {
-        for (f, s) in found.iter().zip(scanned) {
-            for d in &s.damage {
-                let Some(file) = f.files.iter().find(|x| x.seq == d.seq) else { continue };
-                let fs = self.fs.as_ref();
-                salvage::copy_aside(fs, &f.path, d.seq, file.file.as_ref(), d.range.clone(), &self.counters);
-                let what = match &d.header {
-                    Some(h) if h.kind == super::frame::Kind::Put => {
-                        self.counters.damaged.add(h.count as usize);
-                        format!("{} events are lost: numbers {}-{}", h.count, h.first, h.numbers().end - 1)
-                    }
-                    Some(_) => "it said that events were taken: they may be delivered again".to_owned(),
-                    None => "what it held cannot be told".to_owned(),
-                };
-                let (from, to) = (d.range.start, d.range.end);
-                log::error!(
-                    "channel {}: {} is damaged from byte {from} to {to}; {what}",
-                    self.name,
-                    file.path.display()
-                );
-            }
-            if let Some((seq, r)) = &s.torn {
-                let (name, path) = (segment_name(*seq), f.path.display());
-                let at = r.start;
-                log::info!(
-                    "channel {}: {path}/{name} ends in a torn write at byte {at}, which is cut off",
-                    self.name
-                );
-            }
-        }
-    }
-
     /// What is about to become visible must not be taken back by a power cut.
     fn make_durable(&self, found: &[Found], scanned: &[Scanned]) -> Result<(), String> {
         for (f, s) in found.iter().zip(scanned) {
@@ -459,20 +315,6 @@ impl Recovery {
         f.spares = spares;
         f.next_seq = f.next_seq.max(end.seq + 1);
         Ok((f, state))
-    }
-
-    fn tell(&self, took: Duration, c: Option<&Checkpoint>, scanned: &[Scanned], live: u64) {
-        self.counters.recovery_ms.set(took.as_millis() as i64);
-        self.counters.recovered.set(live as i64);
-        let read: u64 = scanned.iter().map(|s| s.scanned_bytes).sum();
-        let (puts, takes) = scanned.iter().fold((0, 0), |(p, t), s| (p + s.put_frames, t + s.take_frames));
-        let base = c.map_or_else(|| "no checkpoint".to_owned(), |c| format!("checkpoint {}", c.seq));
-        // Flume's words, which operators look for.
-        log::info!(
-            "Queue Size after replay: {live} [channel={}]; {base}, {puts} puts and {takes} takes in {read} bytes read, {:.3} s",
-            self.name,
-            took.as_secs_f64()
-        );
     }
 }
 
