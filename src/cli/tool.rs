@@ -9,9 +9,11 @@ use crate::channel::file::tool::{self, Dump, Import, Imported, Place, Repeat, St
 use crate::channel::flume::is_flume_dir;
 use crate::config::{Context, Problems};
 use crate::lifecycle::{CONFIGURATION, FAILURE};
+use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Exit code: done, and something is damaged.
@@ -137,6 +139,7 @@ fn run(command: &str, args: &[String], hooks: &Hooks) -> Result<u8, u8> {
             Ok(ended(done.map(|()| printed)))
         }
         _ => {
+            let place = Place { progress: Some(tell_read), ..place };
             let mut out = BufWriter::new(std::io::stdout().lock());
             let done = match command {
                 "check" => {
@@ -145,10 +148,18 @@ fn run(command: &str, args: &[String], hooks: &Hooks) -> Result<u8, u8> {
                 "stats" => tool::stats(&place, &mut out).map(|()| 0),
                 _ => tool::dump(&place, &wanted(&given)?, &mut out).map(|()| 0),
             };
+            lock(&READING).iter().for_each(Progress::clear);
             let flushed = out.flush();
             Ok(ended(done.and_then(|code| flushed.map(|()| code).map_err(ToolError::Output))))
         }
     }
+}
+
+/// The progress of commands that read segments: one line, whatever reads.
+static READING: Mutex<Option<Progress>> = Mutex::new(None);
+
+fn tell_read(done: u64, all: u64) {
+    lock(&READING).get_or_insert_with(Progress::new).show(&Step::Checking(done, all));
 }
 
 /// Tells what went wrong. That nobody reads on is no failure.
@@ -214,6 +225,7 @@ fn place(given: &getopts::Matches, configured: Option<&Context>) -> Result<Place
             backup_dir: None,
             key_file: given.opt_str("key-file").map(PathBuf::from),
             old_key_files: given.opt_strs("old-key-file").iter().map(PathBuf::from).collect(),
+            progress: None,
         });
     };
     let words = ["checkpoint", "key-file", "old-key-file"].iter().any(|o| given.opt_present(o));
@@ -291,6 +303,7 @@ impl Progress {
         self.is_shown = true;
         let text = match step {
             Step::Reading(done, all) => format!("reading Flume's files: {} of {} MiB", done >> 20, all >> 20),
+            Step::Checking(done, all) => format!("reading segments: {} of {} MiB", done >> 20, all >> 20),
             Step::Storing(done, all) => format!("importing: {done} of {all} events"),
         };
         // Who cannot be told is not told.

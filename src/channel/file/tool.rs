@@ -49,6 +49,8 @@ pub struct Place {
     pub backup_dir: Option<PathBuf>,
     pub key_file: Option<PathBuf>,
     pub old_key_files: Vec<PathBuf>,
+    /// Hears how many bytes of segments are read, of how many.
+    pub progress: Option<fn(u64, u64)>,
 }
 
 impl Place {
@@ -61,6 +63,7 @@ impl Place {
             backup_dir: f.backup_dir,
             key_file: f.key_file,
             old_key_files: f.old_key_files,
+            progress: None,
         }
     }
 }
@@ -131,6 +134,7 @@ struct Checkpoints {
 struct Opened {
     dirs: Vec<DirFound>,
     checkpoints: Vec<Checkpoints>,
+    progress: Option<fn(u64, u64)>,
     _locks: Vec<Box<dyn Any + Send + Sync>>,
 }
 
@@ -167,7 +171,7 @@ impl Opened {
         }
         let dirs = data.into_iter().map(|path| look(fs, path, &keys)).collect::<Result<_>>()?;
         let checkpoints = stores.into_iter().map(|path| load(fs, path)).collect::<Result<_>>()?;
-        Ok(Opened { dirs, checkpoints, _locks: locks })
+        Ok(Opened { dirs, checkpoints, progress: place.progress, _locks: locks })
     }
 
     /// For commands that make no sense of what cannot be read.
@@ -198,10 +202,19 @@ impl Opened {
     /// Replays everything from a checkpoint on, or all segments.
     fn replay(&self, c: Option<&Checkpoint>, hear: &mut Hear<'_>) -> Result<Replayed> {
         let mut scanned = Vec::new();
+        let all = self.dirs.iter().flat_map(|d| &d.listed.files).map(|f| f.size).sum();
+        let mut read = 0;
+        let mut progress = |more: u64| {
+            read += more;
+            if let Some(hears) = self.progress {
+                hears(read, all);
+            }
+            true
+        };
         for d in &self.dirs {
             let id = d.ids.map(|ids| ids.1).unwrap_or_default();
             let (from, known) = begin(c, &id, &d.listed.files);
-            scanned.push(scan::scan_with(&d.listed.files, from, &known, &mut |_| true, hear)?);
+            scanned.push(scan::scan_with(&d.listed.files, from, &known, &mut progress, hear)?);
         }
         let live = merge(c, &scanned);
         Ok(Replayed { scanned, live })

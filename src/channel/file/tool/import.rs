@@ -57,6 +57,7 @@ pub struct Import {
 /// How far it is, for people: out of how many.
 pub enum Step {
     Reading(u64, u64),
+    Checking(u64, u64),
     Storing(u64, u64),
 }
 
