@@ -6,6 +6,7 @@ mod config;
 mod docs;
 mod examples;
 mod exec;
+mod file;
 mod flow;
 mod full;
 mod interceptors;

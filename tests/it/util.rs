@@ -128,6 +128,17 @@ impl Conf {
         format!("a1.sources = {r}\na1.channels = {c}\na1.sinks = {k}\n{}", self.text)
     }
 
+    /// A file channel with its directories in the agent's folder.
+    pub fn file_channel(self, name: &str, keys: &[&str]) -> Conf {
+        let data = format!("dataDirs = {name}-data");
+        let checkpoint = format!("checkpointDir = {name}-checkpoint");
+        let mut all = vec![data.as_str(), &checkpoint, "minimumRequiredSpace = 1048576"];
+        let key = |line: &str| line.split(' ').next().map(str::to_owned);
+        all.retain(|line| keys.iter().all(|k| key(k) != key(line)));
+        all.extend(keys);
+        self.channel_of(name, "file", &all)
+    }
+
     /// Lines that belong to no component.
     pub fn lines(mut self, lines: &str) -> Conf {
         self.text += lines;
@@ -196,6 +207,27 @@ impl Agent {
         let its = log.clone();
         let reader = Some(std::thread::spawn(move || its.read(stderr)));
         Agent { folder, child, log, reader }
+    }
+
+    /// Starts one in the place of this one, which has ended: in its folder, on this configuration.
+    pub fn start_again(&mut self, conf: &Conf) {
+        self.spawn_again(conf);
+        self.wait_log("agent a1 started");
+    }
+
+    /// The same, and does not wait.
+    pub fn spawn_again(&mut self, conf: &Conf) {
+        let folder = std::mem::replace(&mut self.folder, Folder::new());
+        for name in conf.folders.iter().filter(|f| !folder.path(f).exists()) {
+            std::fs::create_dir(folder.path(name)).unwrap();
+        }
+        *self = Agent::spawn(folder, &conf.text(), &conf.args, conf.limit.as_deref());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.wait_exit(PATIENCE);
     }
 
     /// The first line of the log that holds the text; waits for it.
@@ -391,6 +423,11 @@ impl Client {
     /// The same, where the agent may close instead of answering.
     pub fn try_ask(&mut self, line: &str) -> Option<String> {
         self.socket.write_all(format!("{line}\n").as_bytes()).ok()?;
+        self.try_answer()
+    }
+
+    /// The next line of what the agent sends, or what came of it before the end; `None`: the connection is gone.
+    pub fn try_answer(&mut self) -> Option<String> {
         let mut answer = String::new();
         self.answers.read_line(&mut answer).ok().map(|_| answer)
     }
