@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: all quickstart check layers test interop bench deps install clean
+.PHONY: all quickstart check layers test interop crash bench deps install clean
 
 all:
 	$(CARGO) build --release
@@ -34,6 +34,10 @@ test:
 # Against util-linux logger, rsyslog and Python, and beside real Apache Flume; as root, installs what is missing.
 interop:
 	scripts/interop
+
+# The file channel against kills, a full disk, a large backlog and power cuts; as root, all of it.
+crash:
+	scripts/crash-soak
 
 bench:
 	scripts/bench
