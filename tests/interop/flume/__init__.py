@@ -3,12 +3,13 @@
 The configurations in configs/ are of the kind that people publish; both agents get them with only ports and directories
 put in. A case feeds each agent alike and notes what it answered and what came out. All of that has to be equal, but for
 what flumed does otherwise on purpose (README, "Differences from Flume"): a case lists each such place with the reason,
-and what each side then does is checked too.
+and what each side then does is checked too. Cases of `takeover` have the agents one after the other, on one channel.
 """
 import contextlib, os, re, subprocess, tempfile, threading, time
 
 from .agents import PEER, Agent
 from .cases import CASES
+from . import takeover
 
 VERSIONS = ["1.11.0", "1.9.0"]
 CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs")
@@ -32,7 +33,26 @@ def run(flumed, only):
             tally[outcome] += 1
             print(f"{outcome:7} flume-{version}-{case.name}"
                   + (f": {what}" if what else f" ({time.monotonic() - began:.2f} s)"), flush=True)
+    for name, case in takeover.CASES:
+        for version in (v for v in VERSIONS if only in f"flume-{v}-{name}"):
+            began = time.monotonic()
+            outcome, what = one_after_the_other(case, flumed, version)
+            tally[outcome] += 1
+            print(f"{outcome:7} flume-{version}-{name}"
+                  + (f": {what}" if what else f" ({time.monotonic() - began:.2f} s)"), flush=True)
     return tally["ok"], tally["FAILED"], tally["skipped"]
+
+
+def one_after_the_other(case, flumed, version):
+    absent = unavailable(version)
+    if absent:
+        return "skipped", absent
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            case(flumed, version, directory)
+        return "ok", ""
+    except Exception as e:  # one case is not the end of all
+        return "FAILED", str(e) if isinstance(e, AssertionError) else repr(e)
 
 
 def unavailable(version):
