@@ -249,12 +249,12 @@ def kill(args, directory):
         agent.stop()
     judge()
     lost = oracle.lost()
-    print(f"  killed {min(moments):.2f} to {max(moments):.2f} s after the start, in {busy} rounds after acknowledgements")
+    print(f"  killed {min(moments):.2f} to {max(moments):.2f} s after the start; {busy} rounds had acknowledgements")
     print(f"  acknowledged {oracle.acknowledged}, delivered {oracle.delivered}"
           f" ({oracle.delivered + len(lost) - oracle.acknowledged} of them with an answer that a kill cut off)")
     print(f"  lost {len(lost)}, damaged {damaged}")
-    print(f"  delivered again {oracle.repeated}, each of them among the last {batch} lines that a killed run wrote, a batch"
-          f" of the sink; in one run {oracle.most} at most")
+    print(f"  delivered again {oracle.repeated}, each of them among the last {batch} lines that a killed run wrote,"
+          f" a batch of the sink; in one run {oracle.most} at most")
     check(not lost, f"{len(lost)} acknowledged events are lost, such as {lost[:3]}")
     check(not damaged, f"{damaged} events are counted as damaged")
     check(oracle.repeated <= batch * args.rounds, f"{oracle.repeated} repeats of {args.rounds} kills")
@@ -353,7 +353,8 @@ def fill_and_drain(args, directory, disk):
             began = time.monotonic()
             wait("all senders to be accepted again",
                  lambda: all(len(c.stored) > m + 200 for c, m in zip(clients, marks)))
-            print(f"  all senders accepted again {time.monotonic() - began:.1f} s after the sink could work", flush=True)
+            print(f"  all senders accepted again {time.monotonic() - began:.1f} s after the sink could work",
+                  flush=True)
             wait("the sink to catch up", lambda: agent.metric("CHANNEL.c1", "ChannelSize") < size / 4)
         for client in clients:
             client.ends.set()
@@ -440,7 +441,8 @@ def pile_up(args, directory, batch):
         took = time.monotonic() - began
         drained = agent.metric("SINK.k1", "EventDrainSuccessCount")
         damaged = agent.metric("CHANNEL.c1", "EventDamagedCount")
-        print(f"  drained {drained} in {took:.1f} s ({events / max(took, 0.001):.0f} events/s), {bounded(agent, 'while it drains')}",
+        rate = events / max(took, 0.001)
+        print(f"  drained {drained} in {took:.1f} s ({rate:.0f} events/s), {bounded(agent, 'while it drains')}",
               flush=True)
         check(drained == events and not damaged, f"{drained} of {events} events came out, {damaged} damaged")
         agent.stop()
