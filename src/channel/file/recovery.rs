@@ -11,6 +11,7 @@ use super::crypt::Keys;
 use super::dir::{Dir, Spare};
 use super::engine::{Engine, Parts};
 use super::fs::Fs;
+use super::identity::short;
 use super::intervals::Intervals;
 use super::scan::{self, File, Scanned};
 use super::segment::{number_of, spare_name, Id, NotASegment};
@@ -60,7 +61,6 @@ struct Base {
     checkpoint: Option<Checkpoint>,
     /// The newest, when that does not fit: what it says to be live should be there all the same.
     unfit: Option<Checkpoint>,
-    next_checkpoint: u64,
 }
 
 impl Recovery {
@@ -77,11 +77,14 @@ impl Recovery {
         }
         let stored = self.checkpoints(&checkpoints, backup.as_ref())?;
         let (channel, ids) = self.identities(&dirs, &stored)?;
+        // Above all that are there, or files of another channel's would never have their turn.
+        let next_checkpoint = stored.first().map_or(1, |c| c.seq + 1);
+        let stored = self.of_channel(stored, channel);
         let mut found = Vec::new();
         for (path, id) in dirs.iter().zip(&ids) {
             found.push(self.find(path, (channel, *id), &keys)?);
         }
-        let base = self.base(stored, &found)?;
+        let base = self.base(stored, &found);
         let mut scanned = self.scan(&found, base.checkpoint.as_ref())?;
         let mut live = merge(base.checkpoint.as_ref(), &scanned);
         if base.checkpoint.as_ref().is_some_and(|c| lacks_segments(c, &live, &found)) {
@@ -99,13 +102,14 @@ impl Recovery {
             rest.remove_all(&live);
             self.less_missing(Some(c), &scanned, rest);
         }
+        if base.checkpoint.is_none() {
+            self.tell_gaps(&scanned);
+        }
         self.tell_damage(&found, &scanned);
         self.make_durable(&found, &scanned)?;
-        let next_number = [base.checkpoint.as_ref().map_or(0, |c| c.next_number)]
-            .into_iter()
-            .chain(scanned.iter().flat_map(|s| [s.puts.end(), s.takes.end()]))
-            .max()
-            .unwrap_or(0);
+        let known = base.checkpoint.iter().chain(&base.unfit).map(|c| c.next_number);
+        let next_number =
+            known.chain(scanned.iter().flat_map(|s| [s.puts.end(), s.takes.end()])).max().unwrap_or(0);
         let bytes =
             base.checkpoint.as_ref().map_or(0, |c| c.bytes) + scanned.iter().map(|s| s.bytes).sum::<u64>();
         let bytes = if live.is_empty() { 0 } else { bytes };
@@ -139,7 +143,7 @@ impl Recovery {
             dirs: ends,
             checkpoints,
             backup,
-            next_checkpoint: base.next_checkpoint,
+            next_checkpoint,
             replayed: scanned.iter().map(|s| s.scanned_bytes).sum(),
             encrypts: keys.active().is_some(),
             locks,
@@ -184,6 +188,21 @@ impl Recovery {
         Ok(all)
     }
 
+    /// The checkpoints that are this channel's: others', in a directory that was swapped or used before, say nothing.
+    fn of_channel(&self, stored: Vec<Checkpoint>, channel: Id) -> Vec<Checkpoint> {
+        let (own, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|c| c.channel == channel);
+        if let Some(c) = others.first() {
+            log::warn!(
+                "channel {}: {} has checkpoints of another channel ({}, this one is {}); they are not used",
+                self.name,
+                self.fixed.checkpoint_dir.display(),
+                short(&c.channel),
+                short(&channel)
+            );
+        }
+        own
+    }
+
     fn random(&self) -> Result<Id, String> {
         self.fs.random().map_err(|e| format!("no random bytes: {e}"))
     }
@@ -214,8 +233,7 @@ impl Recovery {
     }
 
     /// The newest checkpoint whose positions are in segments that are there.
-    fn base(&self, stored: Vec<Checkpoint>, found: &[Found]) -> Result<Base, String> {
-        let next_checkpoint = stored.first().map_or(1, |c| c.seq + 1);
+    fn base(&self, stored: Vec<Checkpoint>, found: &[Found]) -> Base {
         let ids: Vec<Id> = found.iter().map(|f| f.id).collect();
         let fits = |c: &Checkpoint| {
             c.dirs.iter().all(|d| match ids.iter().position(|id| *id == d.id) {
@@ -230,7 +248,7 @@ impl Recovery {
             let what = if had_any { "no checkpoint fits the segments" } else { "there is no checkpoint" };
             log::warn!("channel {}: {what}; all segments are read", self.name);
         }
-        Ok(Base { checkpoint, unfit, next_checkpoint })
+        Base { checkpoint, unfit }
     }
 
     fn scan(&self, found: &[Found], c: Option<&Checkpoint>) -> Result<Vec<Scanned>, String> {

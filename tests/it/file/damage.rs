@@ -119,6 +119,16 @@ fn lose_a_segment(is_killed: bool) {
     wait(0, || agent.metric("CHANNEL.c1", "ChannelSize"));
     let lost = agent.metric("CHANNEL.c1", "EventDamagedCount");
     let log = agent.stop();
+    if is_killed {
+        // No checkpoint knows of it: it may have been freed.
+        assert!(
+            agent.lines("out").len() < 5000
+                && log.contains("of numbers ")
+                && log.contains(" nothing is found"),
+            "{log}"
+        );
+        return;
+    }
     assert_eq!(agent.lines("out").len() + lost, 5000, "{log}");
     assert!(lost > 0 && log.contains("events are lost with missing segments: numbers "), "{log}");
 }
@@ -129,7 +139,6 @@ fn a_segment_that_is_gone_is_told() {
 }
 
 #[test]
-#[ignore = "known: without a checkpoint nothing tells of a segment that is missing"]
 fn a_segment_that_is_gone_is_told_without_a_checkpoint() {
     lose_a_segment(true);
 }
@@ -209,7 +218,6 @@ fn a_newer_format_is_left_alone() {
 /// Data of one channel beside the checkpoints of another. Recovery takes them for its own: all is delivered, but events
 /// that never were are told as lost.
 #[test]
-#[ignore = "known: recovery begins with a checkpoint of another channel"]
 fn checkpoints_that_were_swapped_lose_nothing() {
     let both = |a: usize, b: usize| {
         let checkpoint = |n: usize| format!("checkpointDir = checkpoint{n}");

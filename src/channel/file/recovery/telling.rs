@@ -67,6 +67,24 @@ impl Recovery {
         }
     }
 
+    /// Numbers between those that were put which nothing says were taken. Without a checkpoint nobody knows whether they
+    /// were delivered and their segments freed, or whether a segment is missing.
+    pub(super) fn tell_gaps(&self, scanned: &[Scanned]) {
+        let (mut puts, mut known) = (Intervals::default(), Intervals::default());
+        scanned.iter().for_each(|s| puts.insert_all(&s.puts));
+        scanned.iter().for_each(|s| known.insert_all(&s.takes));
+        known.insert_all(&puts);
+        let mut gaps = Intervals::default();
+        gaps.insert(puts.iter().next().map_or(0, |r| r.start)..puts.end());
+        gaps.remove_all(&known);
+        if !gaps.is_empty() {
+            log::warn!(
+                "channel {}: of numbers {gaps} nothing is found: those events were refused, or delivered and their segments freed, or they are lost with missing segments; without a checkpoint that cannot be told",
+                self.name
+            );
+        }
+    }
+
     pub(super) fn tell(&self, took: Duration, c: Option<&Checkpoint>, scanned: &[Scanned], live: u64) {
         self.counters.recovery_ms.set(took.as_millis() as i64);
         self.counters.recovered.set(live as i64);
