@@ -315,12 +315,26 @@ impl Channel for FileChannel {
     }
 
     fn open(&self) -> Result<bool, String> {
-        let mut phase = lock(&self.phase);
-        if let Phase::Closed = *phase {
-            *phase = self.begin_opening()?;
+        let outcome = {
+            let mut phase = lock(&self.phase);
+            if let Phase::Closed = *phase {
+                *phase = self.begin_opening()?;
+            } else if let Phase::Opening(_, _, thread) = &*phase {
+                if !thread.is_finished() {
+                    return Ok(false);
+                }
+            }
+            let Phase::Opening(outcome, ..) = &*phase else { return Ok(true) };
+            outcome.clone()
+        };
+        // Not under the lock: sources and sinks ask for the phase.
+        let until = Instant::now() + AT_ONCE;
+        while lock(&outcome).is_none() && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(1));
         }
-        let Phase::Opening(outcome, _, thread) = &*phase else { return Ok(true) };
-        if !join(thread, Instant::now() + AT_ONCE) {
+        let mut phase = lock(&self.phase);
+        let Phase::Opening(outcome, _, thread) = &*phase else { return Ok(false) };
+        if lock(outcome).is_none() && !thread.is_finished() {
             return Ok(false);
         }
         let done = lock(outcome).take().unwrap_or_else(|| Err("recovery ended without a word".to_owned()));
