@@ -478,6 +478,8 @@ def main():
     unknown = [p for p in args.parts if p not in PARTS]
     if unknown:
         options.error(f"no part {unknown[0]}: there are " + ", ".join(PARTS))
+    # Whoever ends this ends its agents, and the mount.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed = []
     for part in args.parts or PARTS:
         began = time.monotonic()
