@@ -9,6 +9,7 @@
 //! A segment names its master key by eight bytes derived from it, so a new master key applies to new segments and old
 //! ones are read with the key they were written with. Plain data; any thread.
 
+#[cfg(feature = "encryption")]
 use super::frame;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -127,6 +127,7 @@ impl Header {
     }
 
     /// Bytes 16 to 64: what encryption authenticates.
+    #[cfg(feature = "encryption")]
     pub fn associated(header: &[u8]) -> &[u8] {
         &header[16..HEADER]
     }

@@ -1,15 +1,19 @@
 //! One process a directory: flumed's own lock, and a look for a live Flume agent.
 //!
-//! flumed holds `flock` on `<dir>/lock` (dir being the `flumed` directory inside Flume's). Flume holds a POSIX record
-//! lock on `in_use.lock` of the directory above. Where that file is there flumed takes the same lock, so that a Flume
-//! agent started later is kept out, too. A POSIX lock goes when the process closes any descriptor of the file: it is
-//! opened in this one place. (An import holds it twice, and lets go of its own last.) Both end with the process, whatever ends it, and neither is inherited by a command.
+//! flumed holds `flock` on `<dir>/lock` (dir being the `flumed` directory inside Flume's). Flume takes a POSIX record lock
+//! on `in_use.lock` of the directory above. Where that file is there flumed takes the same lock, so that a Flume agent
+//! started later is kept out, too. A POSIX lock goes when the process closes any descriptor of the file: here it is
+//! opened in this one place (an import holds it twice, and lets go of its own last); but Flume 1.11 opens the file once
+//! more to try its lock, closes that, and holds none from then on. It keeps the file open, though: so a process that has
+//! it open counts as one that uses the directory. Both locks end with the process, whatever ends it, and neither is
+//! inherited by a command.
 
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, Flock, FlockArg};
 use nix::libc;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Flume's name for the file it locks.
@@ -44,6 +48,9 @@ pub fn flumes(dir: &Path) -> io::Result<Option<File>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
+    if let Some(pid) = user_of(&file) {
+        return Err(busy(&format!("is in use by a running Flume agent (process {pid}): stop that first")));
+    }
     let whole = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -61,6 +68,22 @@ pub fn flumes(dir: &Path) -> io::Result<Option<File>> {
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// Another process that has this file open, as far as this one may see.
+fn user_of(file: &File) -> Option<u32> {
+    let ours = file.metadata().ok()?;
+    let is_it = |fd: &DirEntry| {
+        // By name first: to look behind every descriptor of a machine takes long.
+        let named = fs::read_link(fd.path()).is_ok_and(|to| to.ends_with(FLUMES));
+        named && fs::metadata(fd.path()).is_ok_and(|m| (m.dev(), m.ino()) == (ours.dev(), ours.ino()))
+    };
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    processes
+        .filter_map(|p| Some((p.file_name().to_str()?.parse::<u32>().ok()?, p.path().join("fd"))))
+        .filter(|(pid, _)| *pid != std::process::id())
+        .find(|(_, fds)| fs::read_dir(fds).is_ok_and(|fds| fds.flatten().any(|fd| is_it(&fd))))
+        .map(|(pid, _)| pid)
 }
 
 fn busy(what: &str) -> io::Error {
@@ -83,6 +106,21 @@ mod tests {
         drop(first);
         std::fs::write(above.join(FLUMES), "").unwrap();
         assert!(DirLock::take(&dir).unwrap()._flumes.is_some());
+        // Flume lets go of its lock by mistake, but keeps the file open.
+        let mut holder = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(File::open(above.join(FLUMES)).unwrap())
+            .spawn()
+            .unwrap();
+        let held = DirLock::take(&dir).err().unwrap();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        assert_eq!(held.kind(), io::ErrorKind::WouldBlock);
+        assert!(
+            held.to_string().contains(&format!("running Flume agent (process {})", holder.id())),
+            "{held}"
+        );
+        assert!(DirLock::take(&dir).is_ok());
         std::fs::remove_dir_all(above).unwrap();
     }
 }
