@@ -373,6 +373,15 @@ impl State {
         self.forget(events, bytes);
     }
 
+    /// Takes that are known already are written once more in segment `seq`.
+    pub fn takes_moved(&mut self, dir: usize, seq: u64, intervals: &[(u64, u32)]) {
+        if let Some(s) = self.dirs[dir].segments.get_mut(&seq) {
+            for (first, count) in intervals {
+                widen(&mut s.info.takes, *first, first + u64::from(*count));
+            }
+        }
+    }
+
     /// All that is live below `n` has been handed out or is in memory, or else it is lost: takes what is lost out, and
     /// tells which numbers that are.
     pub fn lost_below(&mut self, n: u64) -> Intervals {

@@ -194,6 +194,8 @@ impl Writer {
         }
         if !loose.is_empty() {
             self.write_take(&loose).inspect_err(|_| self.loose = vec![(0, loose.clone())])?;
+            let seq = self.position().seq;
+            lock(&self.state).takes_moved(self.dir.index, seq, &loose);
         }
         Ok(())
     }
