@@ -194,7 +194,7 @@ impl Engine {
     pub fn release(&self, room: Room) {
         let next = {
             let mut s = lock(&self.state);
-            s.held.events -= room.events;
+            s.held.events = s.held.events.saturating_sub(room.events);
             s.held.bytes = s.held.bytes.saturating_sub(room.bytes);
             s.waiters.head()
         };
@@ -253,7 +253,12 @@ impl Engine {
         }
         let count = events.len() as u64;
         let tail = if self.encrypts { TAG } else { 0 };
-        let frames = payload::encode(events.compact(), tail, |size| self.buffer(size));
+        let Some(frames) = payload::encode(events.compact(), tail, |size| self.buffer(size)) else {
+            let name = &self.name;
+            let what = format!("channel {name}: an event has more than 65535 headers, or is above 1 GiB");
+            self.release(room);
+            return Err(PutError::TooLarge(what));
+        };
         let bytes = frames.iter().map(|f| f.bytes.len()).sum();
         let ticket = Ticket::open();
         let unit = Unit {

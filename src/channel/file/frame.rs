@@ -32,6 +32,9 @@ pub const TARGET: usize = 8 << 20;
 /// A payload above this is not one of ours.
 pub const LARGEST: usize = 1 << 30;
 
+/// No event has a higher number: nothing that is added to one overflows.
+pub const LAST: u64 = 1 << 62;
+
 pub const GOES_ON: u8 = 1;
 pub const FOLLOWS: u8 = 2;
 
@@ -120,7 +123,7 @@ impl Header {
             flags: b[49],
             time: u64_at(b, 56),
         };
-        match h.len as usize <= LARGEST && h.first.checked_add(u64::from(h.count)).is_some() {
+        match h.len as usize <= LARGEST && h.first <= LAST {
             true => Seen::Frame(h),
             false => Seen::Nothing,
         }
@@ -164,10 +167,12 @@ pub fn encode_take(intervals: &[(u64, u32)], out: &mut Vec<u8>) {
 pub fn decode_take(payload: &[u8], count: u32) -> Option<impl Iterator<Item = Range<u64>> + '_> {
     let is_whole = payload.len() as u64 == u64::from(count) * 12;
     is_whole.then(|| {
-        payload.chunks_exact(12).map(|c| {
-            let first = u64_at(c, 0);
-            first..first.saturating_add(u64::from(u32_at(c, 8)))
-        })
+        let one = |c: &[u8]| (u64_at(c, 0), u64::from(u32_at(c, 8)));
+        payload
+            .chunks_exact(12)
+            .map(one)
+            .filter(|(first, _)| *first <= LAST)
+            .map(|(first, n)| first..first + n)
     })
 }
 

@@ -87,7 +87,7 @@ pub const LOG: &[Key] = &[
         .or_default_if_out_of_range(),
     Key::new(
         "maxTransactionBytes",
-        Type::Int(1 << 20, 1 << 32),
+        Type::Int(1 << 20, 1 << 29),
         Absent::Is("268435456"),
         "bytes of one transaction, at most; what is larger is refused for good",
     ),

@@ -53,7 +53,7 @@ pub fn run(engine: &Engine, d: usize) {
     let end = &engine.dirs[d];
     let position = {
         let mut w = lock(&end.writer);
-        if let Err(e) = w.finish() {
+        if let Err(e) = w.close() {
             log::error!("channel {}: {}: the last sync failed: {e}", engine.name, end.dir.path.display());
         }
         w.position()
@@ -173,7 +173,7 @@ fn group(engine: &Engine, d: usize, mut units: Vec<Unit>, last: &mut Last) {
         match synced {
             Ok(()) => w.synced(mark),
             Err(e) => {
-                w.give_up();
+                w.give_up_on(mark);
                 result = Err(e);
             }
         }
@@ -182,16 +182,16 @@ fn group(engine: &Engine, d: usize, mut units: Vec<Unit>, last: &mut Last) {
         is_synced = true;
     }
     last.units = units.len();
-    let (kept, position, is_half): (Vec<bool>, _, _) = {
+    let (kept, position, is_half, has_more): (Vec<bool>, _, _, _) = {
         let w = lock(&end.writer);
         let is_kept =
             |(u, at): (&Unit, &Vec<Placed>)| at.len() == u.frames.len() && at.iter().all(|p| w.keeps(p));
         let kept = units.iter().zip(&places).map(is_kept).collect();
         // After a failure the log ends where the segment was given up.
         let position = if result.is_err() { w.position().min(position) } else { position };
-        (kept, position, w.is_half_full())
+        (kept, position, w.is_half_full(), w.has_unsynced())
     };
-    settle(engine, d, &units, &places, &kept, (position, is_synced));
+    settle(engine, d, &units, &places, &kept, (position, is_synced, has_more));
     if let Err(e) = &result {
         troubled(engine, d, e, kept.iter().filter(|k| !**k).count(), last);
     }
@@ -210,7 +210,7 @@ fn settle(
     units: &[Unit],
     places: &[Vec<Placed>],
     kept: &[bool],
-    (position, is_synced): (super::checkpoint::Position, bool),
+    (position, is_synced, has_more): (super::checkpoint::Position, bool, bool),
 ) {
     let mut s = lock(&engine.state);
     let mut bytes = 0;
@@ -225,7 +225,8 @@ fn settle(
     dir.applied = dir.applied.max(position);
     if is_synced {
         dir.synced = dir.synced.max(position);
-        dir.unsynced_since = None;
+        // Takers may have written behind what was synced.
+        dir.unsynced_since = has_more.then(Instant::now);
         dir.wants_sync = false;
     } else {
         dir.unsynced_since.get_or_insert_with(Instant::now);

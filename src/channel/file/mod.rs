@@ -234,11 +234,18 @@ impl FileChannel {
             stop: stop.clone(),
         };
         let outcome = Arc::new(Mutex::new(None));
-        let its = outcome.clone();
+        let (its, name) = (outcome.clone(), self.name.clone());
         let thread = spawn(format!("open:{}", self.name), move || {
             let run = || recovery.run().and_then(|engine| start(engine, recovery.counters.clone()));
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             *lock(&its) = Some(done.unwrap_or_else(|_| Err("recovery panicked".to_owned())));
+            // Who had it stopped may have gone without waiting.
+            if recovery.stop.load(SeqCst) {
+                let unwanted = lock(&its).take();
+                if let Some(Ok(running)) = unwanted {
+                    running.close(&name);
+                }
+            }
         })?;
         Ok(Phase::Opening(outcome, stop, thread))
     }
@@ -251,12 +258,19 @@ fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 /// Starts an engine's threads.
 fn start(engine: Arc<Engine>, counters: Arc<FileCounters>) -> Result<Running, String> {
     let mut log_threads = Vec::new();
+    let ended = |why: String| {
+        // Those that were begun are not to live on.
+        engine.stops.store(true, SeqCst);
+        engine.dirs.iter().for_each(|d| d.work.notify_all());
+        why
+    };
     for d in 0..engine.dirs.len() {
         let its = engine.clone();
-        log_threads.push(spawn(format!("sync:{}", engine.name), move || log_thread::run(&its, d))?);
+        let thread = spawn(format!("sync:{}", engine.name), move || log_thread::run(&its, d));
+        log_threads.push(thread.map_err(ended)?);
     }
     let its = engine.clone();
-    let upkeep = spawn(format!("upkeep:{}", engine.name), move || upkeep::run(&its))?;
+    let upkeep = spawn(format!("upkeep:{}", engine.name), move || upkeep::run(&its)).map_err(ended)?;
     counters.is_open.set(1);
     Ok(Running { engine, upkeep, log_threads })
 }

@@ -25,8 +25,14 @@ pub struct Encoded {
 /// The most events of one frame.
 const MOST: usize = 1 << 20;
 
-/// Encodes events into frames. `tail`: bytes that sealing will add to each payload. `buffer` gives empty buffers.
-pub fn encode(mut events: Events, tail: usize, mut buffer: impl FnMut(usize) -> Vec<u8>) -> Vec<Encoded> {
+/// Encodes events into frames; `None` when one of them is of no size that a frame can say. `tail`: bytes that sealing
+/// will add to each payload. `buffer` gives empty buffers.
+pub fn encode(
+    mut events: Events,
+    tail: usize,
+    mut buffer: impl FnMut(usize) -> Vec<u8>,
+) -> Option<Vec<Encoded>> {
+    const MOST_NAMES: usize = u16::MAX as usize;
     let mut out = Vec::with_capacity(1);
     while !events.is_empty() {
         let mut size = 0;
@@ -35,25 +41,34 @@ pub fn encode(mut events: Events, tail: usize, mut buffer: impl FnMut(usize) -> 
         for e in events.iter() {
             let mut its = 6 + e.body().len();
             let known = keys.len();
+            if e.headers().len() > MOST_NAMES {
+                return None;
+            }
             for (k, v) in e.headers() {
                 its += 6 + v.len();
                 if !keys.contains(&k) {
                     keys.push(k);
                     its += 2 + k.name().len();
+                    if k.name().len() > MOST_NAMES {
+                        return None;
+                    }
                 }
             }
-            if n > 0 && (size + its > frame::TARGET || n == MOST || keys.len() > usize::from(u16::MAX)) {
+            if n > 0 && (size + its > frame::TARGET || n == MOST || keys.len() > MOST_NAMES) {
                 keys.truncate(known);
                 break;
             }
             size += its;
             n += 1;
         }
+        if size + tail + 2 > frame::LARGEST {
+            return None;
+        }
         let part = if n == events.len() { events.clone() } else { events.clone().split_to(n) };
         events.split_to(n);
         out.push(one(part, &keys, 2 + size, tail, &mut buffer));
     }
-    out
+    Some(out)
 }
 
 fn one(
@@ -221,7 +236,7 @@ mod tests {
 
     #[test]
     fn events_come_back_as_they_were() {
-        let frames = encode(sample(), 0, Vec::with_capacity);
+        let frames = encode(sample(), 0, Vec::with_capacity).unwrap();
         assert_eq!(frames.len(), 1);
         let f = &frames[0];
         let payload = &f.bytes[HEADER..HEADER + f.payload];
@@ -235,7 +250,7 @@ mod tests {
 
     #[test]
     fn no_cut_or_change_panics() {
-        let f = encode(sample(), 0, Vec::with_capacity).remove(0);
+        let f = encode(sample(), 0, Vec::with_capacity).unwrap().remove(0);
         let payload = &f.bytes[HEADER..HEADER + f.payload];
         for cut in 0..payload.len() {
             assert!(read(&payload[..cut], 3, |_| true).is_none(), "cut at {cut}");
@@ -251,6 +266,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_frame_cannot_say_is_refused() {
+        let mut b = Batch::new();
+        b.push(Body::Copy(b"x"));
+        let v = b.store(b"v");
+        let key = Key::intern_own(&"n".repeat(70_000)).unwrap();
+        b.push_header(key, v);
+        assert!(encode(Events::all(Arc::new(b)), 0, Vec::with_capacity).is_none());
+    }
+
+    #[test]
     fn a_large_transaction_becomes_several_frames() {
         let mut b = Batch::new();
         let body = vec![b'x'; 3 << 20];
@@ -258,7 +283,7 @@ mod tests {
             b.push(Body::Copy(&body));
         }
         b.push(Body::Copy(&vec![b'y'; 9 << 20]));
-        let frames = encode(Events::all(Arc::new(b)), 16, Vec::with_capacity);
+        let frames = encode(Events::all(Arc::new(b)), 16, Vec::with_capacity).unwrap();
         assert_eq!(frames.iter().map(|f| f.events.len()).collect::<Vec<_>>(), [2, 2, 2, 1, 1]);
         assert!(frames.iter().all(|f| f.bytes.len() as u64 == frame_size(f.payload + 16)));
     }

@@ -185,15 +185,14 @@ impl Upkeep {
             s.mark_dead(seq);
             (s.snapshot(seq, now_ms(), engine.channel), gist(&s))
         };
-        let written = wait_for_sync(engine, &snapshot)
-            .and_then(|()| engine.checkpoints.write(engine.fs.as_ref(), &snapshot));
-        if let Some(backup) = &engine.backup {
+        let covered = wait_for_sync(engine, &snapshot);
+        if let (Some(backup), true) = (&engine.backup, covered.is_ok()) {
             if let Err(e) = backup.write(engine.fs.as_ref(), &snapshot) {
                 engine.counters.backup_error.one();
                 self.failed(engine, backup, &e);
             }
         }
-        match written {
+        match covered.and_then(|()| engine.checkpoints.write(engine.fs.as_ref(), &snapshot)) {
             Ok(()) => {
                 self.last = Some(gist);
                 self.kept = [self.kept[1], seq];
@@ -351,6 +350,10 @@ fn cut(engine: &Engine) {
         all.filter(|(.., s)| s.is_cut).filter_map(|(d, n, s)| Some((d, n, s.info.end?))).collect()
     };
     for (d, seq, end) in given_up {
+        // Takes that stood there are safe from a kill in another place first.
+        if !lock(&engine.dirs[d].writer).rescue() {
+            continue;
+        }
         let path = engine.dirs[d].dir.path.join(segment_name(seq));
         let done = engine.fs.open(&path, true).and_then(|f| f.set_len(end).and_then(|()| f.sync()));
         match done {

@@ -13,7 +13,6 @@ use super::state::{Placed, Segment, State, Unit};
 use super::{checkpoint::Position, crypt::TAG};
 use crate::clock::now_ms;
 use crate::lock::lock;
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
@@ -21,15 +20,34 @@ use std::sync::{Arc, Mutex};
 const GATHER: usize = 1 << 20;
 const PIECES: usize = 64;
 
-/// How many ends of segments are remembered: more than a group of transactions is written to.
-const ENDED: usize = 64;
-
 /// Intervals taken, as a take frame names them.
 pub type Taken = Vec<(u64, u32)>;
+
+/// A segment's file, the syncs of which are one at a time: the system tells of a failure once, and whoever syncs after
+/// that must not take it for a success.
+pub struct Synced {
+    file: Arc<dyn FsFile>,
+    failed: Mutex<Option<(io::ErrorKind, String)>>,
+}
+
+impl Synced {
+    pub fn new(file: Arc<dyn FsFile>) -> Synced {
+        Synced { file, failed: Mutex::new(None) }
+    }
+
+    pub fn sync(&self) -> io::Result<()> {
+        let mut failed = lock(&self.failed);
+        if let Some((kind, why)) = &*failed {
+            return Err(io::Error::new(*kind, format!("an earlier sync failed: {why}")));
+        }
+        self.file.sync().inspect_err(|e| *failed = Some((e.kind(), e.to_string())))
+    }
+}
 
 /// The segment that is being written.
 struct Active {
     begun: Begun,
+    syncs: Arc<Synced>,
     end: u64,
     synced: u64,
 }
@@ -41,8 +59,10 @@ pub struct Writer {
     active: Option<Active>,
     /// Where the segment before ended; what the next one begins with.
     before: Position,
-    /// Where the last few segments ended, those included of which nothing is durable.
-    ended: VecDeque<Position>,
+    /// Where segments ended since the last group began, those included of which nothing is durable.
+    ended: Vec<Position>,
+    /// The channel is closed: nothing is written any more.
+    is_closed: bool,
     /// Takes above the mark: where their frames end, and what they took.
     loose: Vec<(u64, Taken)>,
     /// The size segments are to have.
@@ -52,7 +72,7 @@ pub struct Writer {
 
 /// What has to be synced: a segment's file, and up to where.
 pub struct Mark {
-    pub file: Arc<dyn FsFile>,
+    pub file: Arc<Synced>,
     pub position: Position,
 }
 
@@ -70,7 +90,8 @@ impl Writer {
             state,
             active: None,
             before,
-            ended: VecDeque::new(),
+            ended: Vec::new(),
+            is_closed: false,
             loose: Vec::new(),
             segment_size,
             scratch: Vec::new(),
@@ -90,7 +111,12 @@ impl Writer {
     /// What there is to sync, if anything.
     pub fn mark(&self) -> Option<Mark> {
         let a = self.active.as_ref().filter(|a| a.end > a.synced)?;
-        Some(Mark { file: a.begun.file.clone(), position: self.position() })
+        Some(Mark { file: a.syncs.clone(), position: self.position() })
+    }
+
+    /// Whether something that was written is not durable yet.
+    pub fn has_unsynced(&self) -> bool {
+        !self.loose.is_empty() || self.active.as_ref().is_some_and(|a| a.end > a.synced)
     }
 
     /// Everything up to the mark has been synced.
@@ -101,6 +127,34 @@ impl Writer {
         a.synced = a.synced.max(mark.position.offset);
         let to = a.synced;
         self.loose.retain(|(end, _)| *end > to);
+    }
+
+    /// The segment of this mark could not be synced. (Another may have been begun meanwhile.)
+    pub fn give_up_on(&mut self, mark: &Mark) {
+        if self.position().seq == mark.position.seq {
+            self.give_up();
+        }
+    }
+
+    /// Nothing is written from now on.
+    pub fn close(&mut self) -> io::Result<()> {
+        let mut finished = self.finish();
+        if !self.rescue() {
+            finished = Err(io::Error::other("takes are written and not synced"));
+        }
+        self.is_closed = true;
+        finished.and_then(|()| self.finish())
+    }
+
+    /// Has takes written again that stood in a segment that was given up; tells whether none are left.
+    pub fn rescue(&mut self) -> bool {
+        let is_safe = |w: &Writer| w.loose.is_empty() || w.active.is_some();
+        for purpose in [Purpose::Take, Purpose::TakeOnFullDisk] {
+            if !is_safe(self) {
+                let _ = self.room(0, purpose);
+            }
+        }
+        is_safe(self)
     }
 
     /// The segment cannot be relied on: it ends at its mark. Upkeep cuts off what stands above.
@@ -117,10 +171,7 @@ impl Writer {
         if end > BEGIN {
             self.before = position;
         }
-        self.ended.push_back(position);
-        if self.ended.len() > ENDED {
-            self.ended.pop_front();
-        }
+        self.ended.push(position);
         let mut state = lock(&self.state);
         if let Some(s) = state.dirs[self.dir.index].segments.get_mut(&seq) {
             s.info.end = Some(end);
@@ -149,7 +200,7 @@ impl Writer {
     pub fn finish(&mut self) -> io::Result<()> {
         let Some(a) = &self.active else { return Ok(()) };
         if a.end > a.synced {
-            if let Err(e) = a.begun.file.sync() {
+            if let Err(e) = a.syncs.sync() {
                 self.give_up();
                 return Err(e);
             }
@@ -174,6 +225,9 @@ impl Writer {
                 return Ok(());
             }
         }
+        if self.is_closed {
+            return Err(io::Error::other("the channel is closed"));
+        }
         if purpose == Purpose::Put && !self.dir.reserve_is_whole() {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -185,7 +239,8 @@ impl Writer {
             segment.info.identity = begun.header.identity;
             state.dirs[self.dir.index].segments.insert(begun.header.seq, segment);
         }
-        self.active = Some(Active { begun, end: BEGIN, synced: BEGIN });
+        let syncs = Arc::new(Synced::new(begun.file.clone()));
+        self.active = Some(Active { begun, syncs, end: BEGIN, synced: BEGIN });
         let before = self.before;
         self.small(Kind::Start, before.seq, 0, &before.offset.to_le_bytes())?;
         let mut loose = Taken::new();
@@ -228,7 +283,7 @@ impl Writer {
     /// A write failed: what stands before it may still be made durable.
     fn abandon(&mut self) {
         let Some(a) = &mut self.active else { return };
-        if a.end > a.synced && a.begun.file.sync().is_ok() {
+        if a.end > a.synced && a.syncs.sync().is_ok() {
             a.synced = a.end;
             self.loose.clear();
         }
@@ -263,6 +318,7 @@ impl Writer {
     /// missing where it failed. Whether those that are there stay is for [`keeps`](Writer::keeps) to say.
     pub fn puts(&mut self, units: &mut [Unit], places: &mut Vec<Vec<Placed>>) -> io::Result<()> {
         places.resize_with(units.len(), Vec::new);
+        self.ended.clear();
         let mut gathered = Gathered::default();
         for i in 0..units.len() {
             let mut first = units[i].first;

@@ -21,7 +21,7 @@ impl SpillableChannel {
         let (most, until) = (self.shared.settings().transaction_capacity, Instant::now() + PATIENCE);
         let wake: Arc<dyn Wake> = Arc::new(Unpark(std::thread::current()));
         let line = Waiter::new(Instant::now(), wake.clone());
-        let (mut tickets, mut why) = (Vec::new(), None);
+        let (mut tickets, mut why, mut refused) = (Vec::new(), None, None);
         for mut run in runs {
             while !run.events.is_empty() && why.is_none() {
                 let events = run.events.split_to(most.min(run.events.len()));
@@ -35,6 +35,8 @@ impl SpillableChannel {
                 file.leave(&line);
                 match reserved.and_then(|r| file.append(r, events, &wake)) {
                     Ok(ticket) => tickets.push((ticket, n)),
+                    // Others may have room where this one never has.
+                    Err(e @ PutError::TooLarge(_)) => refused = Some(e.to_string()),
                     Err(e) => why = Some(e.to_string()),
                 }
             }
@@ -56,7 +58,7 @@ impl SpillableChannel {
             n => format!("order changed: {n} of them now stand behind events that came after them"),
         };
         log::info!("channel {name}: {saved} events that were in memory are written to the overflow, {order}");
-        if let Some(why) = why {
+        if let Some(why) = why.or(refused) {
             log::error!("channel {name}: {} events could not be written to the overflow: {why}", all - saved);
         }
         all - saved

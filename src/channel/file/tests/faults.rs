@@ -169,6 +169,33 @@ fn a_directory_that_cannot_be_read_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn a_failed_sync_fails_whoever_syncs_next() {
+    let fs = SimFs::new(1);
+    fs.create_dir(Path::new("/d")).unwrap();
+    let file = fs.create(Path::new("/d/x")).unwrap();
+    let syncs = writer::Synced::new(file.clone());
+    segment::write_all(file.as_ref(), b"x", 0).unwrap();
+    fs.fail_at(0, Fault::SyncLost);
+    assert!(syncs.sync().is_err());
+    assert!(file.sync().is_ok(), "the system tells of it once");
+    assert!(syncs.sync().unwrap_err().to_string().contains("an earlier sync failed"));
+}
+
+#[test]
+fn nothing_is_written_after_the_end() {
+    let fs = SimFs::new(1);
+    let c = open(&fs, 1);
+    put(&c, &bodies(0..3)).unwrap();
+    let (engine, held) = (engine(&c), take(&c, 2).unwrap());
+    c.close();
+    let before = fs.operations();
+    assert!(lock(&engine.dirs[0].writer).take(&[(0, 2)], 10).is_err());
+    assert!(held.commit().is_err());
+    assert_eq!(fs.operations(), before);
+    assert_eq!(drain(&open(&fs, 1), 5), bodies(0..3));
+}
+
+#[test]
 fn a_start_that_fails_is_made_up_for() {
     let fs = SimFs::new(1);
     let c = open(&fs, 1);
