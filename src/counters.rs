@@ -394,6 +394,10 @@ impl ChannelCounters {
 impl Counted for ChannelCounters {
     fn snapshot(&self) -> Snapshot {
         let mut s = common("CHANNEL", &self.name, &self.health);
+        if let (State::Started, Some(why)) = (&s.state, self.trouble()) {
+            // It goes on by itself, but those who watch are to know.
+            s.state = State::Failed(why);
+        }
         let m = self.measure();
         let fill = if m.capacity == 0 { f64::MAX } else { m.size as f64 * 100.0 / m.capacity as f64 };
         let c = |n: &'static str, v: &Counter| (n, Value::Counter(v.get()));

@@ -118,8 +118,17 @@ impl Gone {
         if !self.sinks.iter().all(RunningSink::is_over) {
             return false;
         }
-        if self.channel.close() == 0 {
-            log::info!("channel {} is empty and gone", self.channel.name());
+        let (name, was_open) = (self.channel.name().to_owned(), self.channel.channel.is_open());
+        let left = if was_open { self.channel.channel.backlog() } else { 0 };
+        match (self.channel.close(), was_open, left) {
+            (0, true, 0) => log::info!("channel {name} is empty and gone"),
+            (0, true, n) => {
+                log::warn!("channel {name} is gone; {n} events stay in its files, as no sink takes them")
+            }
+            (0, false, _) => {
+                log::warn!("channel {name} is gone without having been open: what its files hold stays there")
+            }
+            _ => {}
         }
         true
     }

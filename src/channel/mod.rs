@@ -172,6 +172,10 @@ pub trait Channel: Send + Sync {
     fn interrupt_takers(&self);
     /// Events that wait or are being delivered.
     fn backlog(&self) -> usize;
+    /// Whether it is open; else nobody knows what it holds.
+    fn is_open(&self) -> bool {
+        true
+    }
     /// Of those, how many do not survive the process: a stop has the sinks deliver them.
     fn perishable(&self) -> usize {
         match self.limits().durable {

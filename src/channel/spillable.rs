@@ -565,6 +565,10 @@ impl Channel for SpillableChannel {
         self.shared.filled.notify_all();
     }
 
+    fn is_open(&self) -> bool {
+        self.overflow.as_ref().is_none_or(|f| f.is_open())
+    }
+
     fn backlog(&self) -> usize {
         let memory = lock(&self.shared.state).held.events;
         memory + self.overflow.as_ref().map_or(0, |f| f.backlog())

@@ -132,7 +132,10 @@ impl Pending {
                 if over {
                     tell_full(&self.deliver.counters.name, "refuses", &channel);
                 }
-                over.then(|| format!("channel {} is full", channel.name()))
+                over.then(|| match channel.counters().trouble() {
+                    None => format!("channel {} is full", channel.name()),
+                    Some(_) => format!("channel {} takes nothing: its disk is full", channel.name()),
+                })
             }
             Attempt::Refused(PutError::Down(_)) if !self.can_refuse => {
                 wait.place.leave();

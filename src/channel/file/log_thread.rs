@@ -104,7 +104,6 @@ fn wait(engine: &Engine, d: usize, last: &Last) -> Work {
     }
     let dir = &mut s.dirs[d];
     let units: Vec<Unit> = dir.queue.drain(..).collect();
-    dir.queued_bytes = 0;
     drop(s);
     end.queued.fetch_sub(units.len(), SeqCst);
     Work::Write(units)
@@ -153,10 +152,13 @@ fn group(engine: &Engine, d: usize, mut units: Vec<Unit>, last: &mut Last) {
         (result, w.mark(), w.position(), was_half)
     };
     places.resize_with(units.len(), Vec::new);
-    let since = lock(&engine.state).dirs[d].unsynced_since;
+    let (since, is_wanted) = {
+        let s = lock(&engine.state);
+        (s.dirs[d].unsynced_since, s.dirs[d].wants_sync)
+    };
     let is_due = match settings.sync_interval {
         None => true,
-        Some(every) => units.is_empty() || since.is_some_and(|t| t.elapsed() >= every),
+        Some(every) => units.is_empty() || is_wanted || since.is_some_and(|t| t.elapsed() >= every),
     };
     let mut is_synced = false;
     if let (Some(mark), true) = (&mark, is_due) {
@@ -187,8 +189,8 @@ fn group(engine: &Engine, d: usize, mut units: Vec<Unit>, last: &mut Last) {
         let is_kept =
             |(u, at): (&Unit, &Vec<Placed>)| at.len() == u.frames.len() && at.iter().all(|p| w.keeps(p));
         let kept = units.iter().zip(&places).map(is_kept).collect();
-        // After a failure the log ends where the segment was given up.
-        let position = if result.is_err() { w.position().min(position) } else { position };
+        // A segment that was given up ends before.
+        let position = w.cut_back(position);
         (kept, position, w.is_half_full(), w.has_unsynced())
     };
     settle(engine, d, &units, &places, &kept, (position, is_synced, has_more));
@@ -247,13 +249,13 @@ fn settle(
 fn troubled(engine: &Engine, d: usize, e: &io::Error, failed: usize, last: &mut Last) {
     let path = engine.dirs[d].dir.path.display();
     let why = format!("{path}: {e}");
-    let is_new = {
+    {
         let mut s = lock(&engine.state);
         let dir = &mut s.dirs[d];
         let slot = if is_full(e) { &mut dir.full } else { &mut dir.down };
-        slot.replace(why.clone()).is_none()
-    };
-    if is_new || last.told_error.is_none_or(|t| t.elapsed() > QUIET) {
+        *slot = Some(why.clone());
+    }
+    if last.told_error.is_none_or(|t| t.elapsed() > QUIET) {
         last.told_error = Some(Instant::now());
         let what =
             if is_full(e) { "the disk is full, nothing is put until there is room" } else { "cannot write" };

@@ -456,6 +456,10 @@ impl Channel for FileChannel {
         }
     }
 
+    fn is_open(&self) -> bool {
+        self.engine().is_some()
+    }
+
     fn backlog(&self) -> usize {
         self.engine().map_or(0, |e| lock(&e.state).held.events)
     }

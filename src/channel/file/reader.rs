@@ -21,7 +21,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+/// Between two log lines of one kind.
+const QUIET: Duration = Duration::from_secs(10);
 /// Pieces of segments that are kept for the next reads.
 const POOLED: usize = 8;
 
@@ -31,6 +34,8 @@ pub struct Reader {
     pool: Arc<BufferPool>,
     /// Something was passed over: what is missing has to be found out.
     has_gap: bool,
+    /// When a log line last told that something cannot be read.
+    told: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -85,7 +90,13 @@ impl Growing {
 impl Reader {
     pub fn new(dirs: usize) -> Reader {
         let dirs = (0..dirs).map(|_| DirReader::default()).collect();
-        Reader { dirs, names: Names::default(), pool: BufferPool::new(CHUNK, POOLED), has_gap: false }
+        Reader {
+            dirs,
+            names: Names::default(),
+            pool: BufferPool::new(CHUNK, POOLED),
+            has_gap: false,
+            told: None,
+        }
     }
 
     /// The next events, at most `max` and about `max_bytes`. None: what comes next is in memory, or cannot be read.
@@ -124,7 +135,10 @@ impl Reader {
                 }
                 if let Err(e) = self.fill(engine, d, view) {
                     let why = format!("cannot read {}: {e}", engine.dirs[d].dir.path.display());
-                    log::error!("channel {}: {why}", engine.name);
+                    if self.told.is_none_or(|t| t.elapsed() > QUIET) {
+                        self.told = Some(Instant::now());
+                        log::error!("channel {}: {why}", engine.name);
+                    }
                     engine.counters.take_error.one();
                     lock(&engine.state).dirs[d].unreadable = Some(why);
                     engine.nudge();
@@ -303,7 +317,13 @@ impl Reader {
                         f.seq
                     );
                     self.has_gap = true;
-                    growing = None;
+                    // What was decoded of earlier frames is whole.
+                    let mut n = 0;
+                    g.batch.retain(|_| {
+                        n += 1;
+                        n <= before
+                    });
+                    growing.take().filter(|_| before > 0).into_iter().for_each(|g| g.finish(&mut runs));
                     continue;
                 }
                 let n = (g.batch.len() - before) as u64;

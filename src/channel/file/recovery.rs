@@ -10,11 +10,12 @@ use super::counters::FileCounters;
 use super::crypt::Keys;
 use super::dir::{Dir, Spare};
 use super::engine::{Engine, Parts};
+use super::frame::{Header, Seen, HEADER};
 use super::fs::Fs;
 use super::identity::short;
 use super::intervals::Intervals;
 use super::scan::{self, File, Scanned};
-use super::segment::{number_of, spare_name, Id, NotASegment};
+use super::segment::{number_of, read_full, spare_name, Id, NotASegment};
 use super::settings::{ours, Fixed, Live};
 use super::state::{DirState, Segment, State};
 use crate::counters::ChannelCounters;
@@ -87,12 +88,14 @@ impl Recovery {
         let base = self.base(stored, &found);
         let mut scanned = self.scan(&found, base.checkpoint.as_ref())?;
         let mut live = merge(base.checkpoint.as_ref(), &scanned);
+        let mut is_rescanned = false;
         if base.checkpoint.as_ref().is_some_and(|c| lacks_segments(c, &live, &found)) {
             log::error!(
                 "channel {}: segments are missing; all others are read to see what is left",
                 self.name
             );
             scanned = self.scan(&found, None)?;
+            is_rescanned = true;
             live = self.less_missing(base.checkpoint.as_ref(), &scanned, live);
         }
         if let Some(c) = &base.unfit {
@@ -110,9 +113,7 @@ impl Recovery {
         let known = base.checkpoint.iter().chain(&base.unfit).map(|c| c.next_number);
         let next_number =
             known.chain(scanned.iter().flat_map(|s| [s.puts.end(), s.takes.end()])).max().unwrap_or(0);
-        let bytes =
-            base.checkpoint.as_ref().map_or(0, |c| c.bytes) + scanned.iter().map(|s| s.bytes).sum::<u64>();
-        let bytes = if live.is_empty() { 0 } else { bytes };
+        let bytes = self.bytes(base.checkpoint.as_ref().filter(|_| !is_rescanned), &scanned, live.count());
         let count = live.count();
         let (mut states, mut ends) = (Vec::new(), Vec::new());
         for (i, (f, s)) in found.into_iter().zip(&scanned).enumerate() {
@@ -203,6 +204,16 @@ impl Recovery {
         own
     }
 
+    /// Bytes of what is live: its share of all that is known to have been put.
+    fn bytes(&self, c: Option<&Checkpoint>, scanned: &[Scanned], live: u64) -> u64 {
+        let (mut bytes, mut events) = c.map_or((0, 0), |c| (c.bytes, c.live.count()));
+        for s in scanned {
+            bytes += s.bytes;
+            events += s.puts.count();
+        }
+        (u128::from(bytes) * u128::from(live) / u128::from(events.max(1))) as u64
+    }
+
     fn random(&self) -> Result<Id, String> {
         self.fs.random().map_err(|e| format!("no random bytes: {e}"))
     }
@@ -227,7 +238,10 @@ impl Recovery {
                 spares.push(Spare { name, size });
             }
         }
-        let bad_numbers = bad.iter().filter_map(|n| number_of(n, "segment"));
+        // Those set aside earlier too: a number is not used twice.
+        let aside = self.fs.list(path).map_err(why)?;
+        let aside = aside.iter().filter_map(|n| number_of(n, "damaged-segment"));
+        let bad_numbers = bad.iter().filter_map(|n| number_of(n, "segment")).chain(aside);
         let next_seq = files.iter().map(|f| f.seq).chain(bad_numbers).max().map_or(1, |n| n + 1);
         Ok(Found { path: path.to_owned(), id: ids.1, files, spares, next_seq })
     }
@@ -269,7 +283,9 @@ impl Recovery {
                 }
                 !self.stop.load(SeqCst)
             };
-            out.push(scan::scan(&f.files, *at, known, &mut progress).map_err(|e| e.to_string())?);
+            let mut scanned = scan::scan(&f.files, *at, known, &mut progress).map_err(|e| e.to_string())?;
+            forget_old(c, &f.id, &mut scanned);
+            out.push(scanned);
         }
         Ok(out)
     }
@@ -312,7 +328,8 @@ impl Recovery {
                 continue;
             }
             let info = s.infos.get(&file.seq).cloned().unwrap_or_default();
-            segments.insert(file.seq, Segment { info, size: file.size, ..Segment::default() });
+            let is_cut = has_more(file, info.end).map_err(why)?;
+            segments.insert(file.seq, Segment { info, size: file.size, is_cut, ..Segment::default() });
         }
         self.fs.sync_dir(&f.path).map_err(why)?;
         // A checkpoint may know of an end whose segment is gone.
@@ -353,6 +370,22 @@ pub fn begin(c: Option<&Checkpoint>, id: &Id, files: &[File]) -> (Position, BTre
     let there = |seq: &u64| files.iter().any(|x| x.seq == *seq);
     let known = d.iter().flat_map(|d| &d.segments).filter(|(seq, _)| there(seq));
     (d.map_or_else(Position::default, |d| d.position), known.cloned().collect())
+}
+
+/// Whether a frame stands above a segment's end: one that was refused, and is to be cut off.
+fn has_more(file: &File, end: Option<u64>) -> io::Result<bool> {
+    let Some(end) = end.filter(|e| *e < file.size) else { return Ok(false) };
+    let mut header = [0; HEADER];
+    let n = read_full(file.file.as_ref(), &mut header, end)?;
+    Ok(matches!(Header::read(&header[..n], file.header.short_identity(), end), Seen::Frame(_)))
+}
+
+/// A directory that the checkpoint does not know was not the channel's when that was taken: it was left out because
+/// nothing in it was live, or has been added since. What it holds from before is over.
+pub fn forget_old(c: Option<&Checkpoint>, id: &Id, scanned: &mut Scanned) {
+    if let Some(c) = c.filter(|c| c.dirs.iter().all(|d| d.id != *id)) {
+        scanned.puts.remove(0..c.next_number);
+    }
 }
 
 /// What is live, by the checkpoint and what came after it.

@@ -21,9 +21,13 @@ pub fn copy_aside(
     range: Range<u64>,
     counters: &FileCounters,
 ) {
-    counters.damaged_bytes.add((range.end - range.start) as usize);
     let path = dir.join(format!("damaged-{seq}-{}", range.start));
-    if let Err(e) = copy(fs, &path, from, &range) {
+    let copied = copy(fs, &path, from, &range);
+    // What was met before, by recovery or an earlier process, is counted.
+    if !copied.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists) {
+        counters.damaged_bytes.add((range.end - range.start) as usize);
+    }
+    if let Err(e) = copied {
         if e.kind() != io::ErrorKind::AlreadyExists {
             log::warn!("cannot keep a copy of damaged bytes as {}: {e}", path.display());
         }

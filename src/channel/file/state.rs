@@ -81,7 +81,6 @@ pub struct Segment {
 pub struct DirState {
     pub id: Id,
     pub queue: VecDeque<Unit>,
-    pub queued_bytes: usize,
     /// Whether the log thread waits for work.
     pub is_idle: bool,
     /// Whether it has taken notice that something is to be synced.
@@ -214,7 +213,6 @@ impl State {
         self.evict();
         self.pending_bytes += unit.bytes;
         let d = &mut self.dirs[dir];
-        d.queued_bytes += unit.bytes;
         d.queue.push_back(unit);
     }
 

@@ -27,7 +27,7 @@ use super::fs::Fs;
 use super::identity::Identity;
 use super::intervals::Intervals;
 use super::payload::{self, Names};
-use super::recovery::{begin, fits, merge};
+use super::recovery::{begin, fits, forget_old, merge};
 use super::scan::{self, Hear, Listed, ScanError, Scanned};
 use super::segment::{Id, NotASegment};
 use super::settings::{ours, Fixed};
@@ -214,7 +214,9 @@ impl Opened {
         for d in &self.dirs {
             let id = d.ids.map(|ids| ids.1).unwrap_or_default();
             let (from, known) = begin(c, &id, &d.listed.files);
-            scanned.push(scan::scan_with(&d.listed.files, from, &known, &mut progress, hear)?);
+            let mut one = scan::scan_with(&d.listed.files, from, &known, &mut progress, hear)?;
+            forget_old(c, &id, &mut one);
+            scanned.push(one);
         }
         let live = merge(c, &scanned);
         Ok(Replayed { scanned, live })

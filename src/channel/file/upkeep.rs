@@ -383,6 +383,9 @@ fn wait_for_sync(engine: &Engine, c: &Checkpoint) -> io::Result<()> {
             if behind.is_empty() {
                 return Ok(());
             }
+            if let Some(why) = behind.iter().find_map(|d| s.dirs[*d].down.clone()) {
+                return Err(io::Error::other(why));
+            }
             for d in behind {
                 s.dirs[d].wants_sync = true;
                 engine.dirs[d].work.notify_one();

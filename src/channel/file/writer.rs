@@ -114,6 +114,12 @@ impl Writer {
         Some(Mark { file: a.syncs.clone(), position: self.position() })
     }
 
+    /// A position that was read earlier, or where its segment ended if that was before it.
+    pub fn cut_back(&self, p: Position) -> Position {
+        let ended = self.ended.iter().find(|e| e.seq == p.seq && e.offset < p.offset);
+        ended.copied().unwrap_or(p)
+    }
+
     /// Whether something that was written is not durable yet.
     pub fn has_unsynced(&self) -> bool {
         !self.loose.is_empty() || self.active.as_ref().is_some_and(|a| a.end > a.synced)

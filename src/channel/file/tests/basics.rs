@@ -206,6 +206,51 @@ fn directories_may_change_places_but_not_channels() {
 }
 
 #[test]
+fn a_directory_that_was_left_out_brings_nothing_back() {
+    let fs = SimFs::new(1);
+    let c = open(&fs, 2);
+    for n in 0..10 {
+        put(&c, &bodies(n..n + 1)).unwrap();
+    }
+    assert_eq!(drain(&c, 3), bodies(0..10));
+    c.close();
+    let other = Fixed { data_dirs: vec!["/d1".into(), "/d9".into()], ..fixed(2) };
+    let c = try_open(&fs, other, settings()).unwrap();
+    for n in 10..40 {
+        put(&c, &bodies(n..n + 1)).unwrap();
+    }
+    let mut upkeep = upkeep::Upkeep::new(true);
+    assert_eq!(drain(&c, 3), bodies(10..40));
+    for _ in 0..3 {
+        upkeep.checkpoint(&engine(&c));
+    }
+    c.close();
+    let c = open(&fs, 2);
+    assert_eq!((c.backlog(), drain(&c, 3)), (0, Vec::<String>::new()));
+    put(&c, &bodies(40..42)).unwrap();
+    c.close();
+    assert_eq!(drain(&open(&fs, 2), 3), bodies(40..42));
+}
+
+#[test]
+fn bytes_do_not_grow_with_every_kill() {
+    let mut fs = SimFs::new(1);
+    let mut c = open(&fs, 1);
+    for n in 0..100 {
+        put(&c, &bodies(n..n + 1)).unwrap();
+    }
+    for _ in 0..5 {
+        take(&c, 18).unwrap().commit().unwrap();
+        let before = c.counters.measure().bytes;
+        let image = fs.kill();
+        c.close();
+        (c, fs) = (open(&image, 1), image);
+        let after = c.counters.measure().bytes;
+        assert!(after.abs_diff(before) < before / 4 + 200, "{before} became {after}");
+    }
+}
+
+#[test]
 fn lost_data_directories_are_noticed_by_the_checkpoint() {
     let fs = SimFs::new(1);
     let c = open(&fs, 1);
