@@ -203,7 +203,10 @@ impl FileChannel {
     fn trouble(&self) -> Option<String> {
         let engine = self.engine()?;
         let s = lock(&engine.state);
-        s.full().map(|why| format!("the disk is full: {why}"))
+        match s.is_open {
+            true => s.full().map(|why| format!("the disk is full: {why}")),
+            false => Some("one of its threads panicked".to_owned()),
+        }
     }
 
     fn measure(&self) -> Measure {
@@ -266,13 +269,33 @@ fn start(engine: Arc<Engine>, counters: Arc<FileCounters>) -> Result<Running, St
     };
     for d in 0..engine.dirs.len() {
         let its = engine.clone();
-        let thread = spawn(format!("sync:{}", engine.name), move || log_thread::run(&its, d));
+        let thread = spawn(format!("sync:{}", engine.name), move || guard(&its, || log_thread::run(&its, d)));
         log_threads.push(thread.map_err(ended)?);
     }
     let its = engine.clone();
-    let upkeep = spawn(format!("upkeep:{}", engine.name), move || upkeep::run(&its)).map_err(ended)?;
+    let upkeep =
+        spawn(format!("upkeep:{}", engine.name), move || guard(&its, || upkeep::run(&its))).map_err(ended)?;
     counters.is_open.set(1);
     Ok(Running { engine, upkeep, log_threads })
+}
+
+/// A thread that panics leaves what it had in hand half done: nothing is promised any more until the next start.
+fn guard(engine: &Engine, run: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+        log::error!(
+            "channel {}: one of its threads panicked; it is closed until the next start",
+            engine.name
+        );
+        engine.counters.is_unhealthy.set(1);
+        let waiting = {
+            let mut s = lock(&engine.state);
+            s.is_open = false;
+            s.dirs.iter_mut().for_each(|d| d.queue.clear());
+            s.waiters.everybody()
+        };
+        waiting.iter().for_each(|w| w.wake());
+        engine.interrupt_takers();
+    }
 }
 
 /// Waits for a thread's end for a while.

@@ -11,7 +11,7 @@ use super::checkpoint::{widen, Checkpoint, DirSnapshot, Position, SegmentInfo};
 use super::intervals::Intervals;
 use super::payload::Encoded;
 use super::segment::Id;
-use crate::channel::{Room, Run, Ticket, Waiters, Wake};
+use crate::channel::{Room, Run, Ticket, TicketState, Waiters, Wake};
 use crate::event::Events;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -32,6 +32,16 @@ pub struct Unit {
     pub time: u64,
     pub ticket: Ticket,
     pub wake: Arc<dyn Wake>,
+}
+
+/// Whoever waits hears of it in any case.
+impl Drop for Unit {
+    fn drop(&mut self) {
+        if self.ticket.state() == TicketState::Open {
+            self.ticket.finish(Err("a thread of the channel panicked".to_owned()));
+            self.wake.wake();
+        }
+    }
 }
 
 /// Where a frame of a unit was written.

@@ -196,6 +196,41 @@ fn nothing_is_written_after_the_end() {
 }
 
 #[test]
+fn a_panic_in_a_log_thread_leaves_nobody_waiting() {
+    let fs = SimFs::new(1);
+    let c = open(&fs, 1);
+    put(&c, &bodies(0..3)).unwrap();
+    // A frame that is no frame.
+    let unit = state::Unit {
+        frames: vec![payload::Encoded {
+            bytes: Vec::new(),
+            payload: 9,
+            crc: 0,
+            events: events(&bodies(3..4)),
+        }],
+        first: 1000,
+        count: 1,
+        bytes: 0,
+        time: 0,
+        ticket: Ticket::open(),
+        wake: waker(),
+    };
+    let ticket = unit.ticket.clone();
+    let engine = engine(&c);
+    lock(&engine.state).dirs[0].queue.push_back(unit);
+    engine.dirs[0].queued.fetch_add(1, SeqCst);
+    engine.dirs[0].work.notify_all();
+    assert!(settled(&ticket).unwrap_err().contains("panicked"));
+    while lock(&engine.state).is_open {
+        std::thread::yield_now();
+    }
+    assert!(matches!(begin_put(&c, &bodies(4..5)), Err(PutError::Down(_))));
+    assert!(c.counters.trouble().unwrap().contains("panicked"));
+    c.close();
+    assert_eq!(drain(&open(&fs, 1), 5), bodies(0..3));
+}
+
+#[test]
 fn a_start_that_fails_is_made_up_for() {
     let fs = SimFs::new(1);
     let c = open(&fs, 1);
