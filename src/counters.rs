@@ -371,7 +371,10 @@ impl ChannelCounters {
             return why;
         }
         let m = self.measure();
-        let mut t = format!("{} of {} events, {} of {} bytes", m.size, m.capacity, m.bytes, m.byte_capacity);
+        let mut t = format!("{} of {} events, {} bytes", m.size, m.capacity, m.bytes);
+        if m.byte_capacity < usize::MAX {
+            t += &format!(" of {}", m.byte_capacity);
+        }
         t += &format!(", oldest {}.{:03} s", m.oldest_ms / 1000, m.oldest_ms % 1000);
         match self.slowest_sink() {
             None => t += "; no sink drains it",

@@ -17,7 +17,7 @@ use super::{crypt::SegmentKey, salvage};
 use crate::channel::Run;
 use crate::event::{Batch, Buffer, BufferPool, Events};
 use crate::lock::lock;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -155,6 +155,15 @@ impl Reader {
             // Frames of which nothing is live are passed over.
             if !runs.is_empty() || chosen.is_empty() {
                 return runs;
+            }
+        }
+    }
+
+    /// These segments are freed: an open file would keep its room.
+    pub fn let_go(&mut self, freed: &BTreeSet<(usize, u64)>) {
+        for (d, r) in self.dirs.iter_mut().enumerate() {
+            if r.open.as_ref().is_some_and(|o| freed.contains(&(d, o.seq))) {
+                r.open = None;
             }
         }
     }

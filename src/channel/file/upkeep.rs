@@ -234,6 +234,7 @@ impl Upkeep {
                 engine.name
             );
         }
+        lock(&engine.reader).let_go(&freed.iter().map(|(d, seq, _)| (*d, *seq)).collect());
         let size = engine.live.get().segment_size;
         let mut dirs = BTreeSet::new();
         for (d, seq, bytes) in freed {
@@ -270,7 +271,10 @@ impl Upkeep {
                     log::warn!("channel {}: {path}: cannot tell its free space: {e}", engine.name);
                     None
                 }
-                (Err(e), _) => Some(format!("{path}: no room for what must always have some: {e}")),
+                (Err(e), Ok(n)) => {
+                    least = least.min(n);
+                    Some(format!("{path}: no room for the reserve that lets a full disk be drained: {e}"))
+                }
                 (Ok(()), Ok(n)) => {
                     least = least.min(n);
                     let required = settings.required_space;
@@ -279,6 +283,9 @@ impl Upkeep {
                 }
             };
             is_full |= full.is_some();
+            if full.is_some() {
+                leave_drained(engine, d);
+            }
             let (was, now_full) = {
                 let mut s = lock(&engine.state);
                 let was = std::mem::replace(&mut s.dirs[d].full, full.clone()).is_some();
@@ -337,6 +344,24 @@ impl Upkeep {
         engine.counters.segment_bytes.set(all().map(|s| s.size as i64).sum());
         let is_down = s.dirs.iter().any(|d| d.down.is_some() || d.unreadable.is_some());
         engine.counters.is_unhealthy.set(i64::from(is_down));
+    }
+}
+
+/// On a full disk the segment that is written may be all there is to free: it is left for one of the reserve when nothing
+/// in it is live.
+fn leave_drained(engine: &Engine, d: usize) {
+    let mut w = lock(&engine.dirs[d].writer);
+    let seq = w.position().seq;
+    let is_drained = {
+        let s = lock(&engine.state);
+        let dir = &s.dirs[d];
+        let is_settled = dir.queue.is_empty() && dir.applied == w.position();
+        let puts = dir.segments.get(&seq).map_or((0, 0), |s| s.info.puts);
+        is_settled && puts.0 < puts.1 && !s.live.overlaps(puts.0..puts.1)
+    };
+    if is_drained && w.leave().is_ok() {
+        lock(&engine.state).dirs[d].wants_sync = true;
+        engine.dirs[d].work.notify_one();
     }
 }
 

@@ -152,6 +152,12 @@ impl Writer {
         finished.and_then(|()| self.finish())
     }
 
+    /// Goes on in another segment, of the reserve if there is nothing else.
+    pub fn leave(&mut self) -> io::Result<()> {
+        self.finish()?;
+        self.room(0, Purpose::TakeOnFullDisk)
+    }
+
     /// Has takes written again that stood in a segment that was given up; tells whether none are left.
     pub fn rescue(&mut self) -> bool {
         let is_safe = |w: &Writer| w.loose.is_empty() || w.active.is_some();

@@ -80,3 +80,30 @@ fn what_must_stay_free_stays_free() {
     c.live.set(Settings { required_space: 1, ..size });
     wait_for("room again", || put(&c, &bodies(0..1)).is_ok());
 }
+
+#[test]
+fn a_drained_segment_is_left_where_it_is_all_there_is_to_free() {
+    for restarts in [false, true] {
+        let mut fs = SimFs::new(1);
+        // Beside the reserve there is room for less than a segment.
+        fs.set_capacity(16 << 20);
+        let size = Settings { segment_size: 8 << 20, ..settings() };
+        let c = try_open(&fs, fixed(1), size).unwrap();
+        let large = |n: u64| vec![format!("event {n} {}", "L".repeat(50_000))];
+        let mut next = 0;
+        while put(&c, &large(next)).is_ok() {
+            next += 1;
+        }
+        assert!(next > 100, "{next}");
+        let c = if restarts {
+            fs = fs.kill();
+            c.close();
+            try_open(&fs, fixed(1), size).unwrap()
+        } else {
+            c
+        };
+        assert_eq!(drain(&c, 50).len() as u64, next);
+        wait_for("room again", || put(&c, &bodies(0..1)).is_ok());
+        assert_eq!(drain(&c, 5), bodies(0..1));
+    }
+}

@@ -155,7 +155,7 @@ impl Check<'_> {
             let name = segment_name(*seq);
             writeln!(
                 self.out,
-                "  torn tail: {name} from byte {} on; never acknowledged, no damage",
+                "  torn tail: {name} from byte {} on; a write that a power cut tore, or damage to the last frames: that cannot be told",
                 r.start
             )?;
         }
