@@ -1,6 +1,6 @@
 //! An open channel: its directories, and what their log threads, sources, sinks and upkeep share.
 //!
-//! Made by recovery, ended by [`Engine::close`]. Sources reserve and append, sinks take, commit and roll back; see
+//! Made by recovery, ended by the channel's close. Sources reserve and append, sinks take, commit and roll back; see
 //! `log_thread` for what becomes of a transaction in between. Lock order: reader, writer, pool, state. Only the first two
 //! are held over I/O, and the pool's over the making of a segment.
 
