@@ -250,9 +250,17 @@ impl SpillableChannel {
         if !beyond.is_empty() {
             file.rollback_take(beyond);
         }
+        // A directory that cannot be read for a moment: what it holds is not lost.
+        let is_late = runs.is_empty() && is_given && file.waits_below(below);
         let has_news = {
             let mut s = lock(&self.shared.state);
             if runs.is_empty() {
+                if is_late {
+                    let name = &self.shared.name;
+                    return Err(TakeError(format!(
+                        "channel {name}: part of its overflow cannot be read at present"
+                    )));
+                }
                 if s.is_open && !is_given && file.takeable().0 > 0 {
                     return Err(TakeError(format!(
                         "channel {}: its overflow gives nothing",

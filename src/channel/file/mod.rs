@@ -187,6 +187,11 @@ impl FileChannel {
         })
     }
 
+    /// Whether events with lower numbers are still to be handed out, readable at present or not.
+    pub(super) fn waits_below(&self, number: u64) -> bool {
+        self.engine().is_some_and(|e| lock(&e.state).waits_below(number))
+    }
+
     fn engine(&self) -> Option<Arc<Engine>> {
         match &*lock(&self.phase) {
             Phase::Open(running) => Some(running.engine.clone()),

@@ -390,6 +390,13 @@ impl State {
         }
     }
 
+    /// Whether something live below `n` is in nobody's hands.
+    pub fn waits_below(&self, n: u64) -> bool {
+        let mut waiting = self.live.within(0..n);
+        waiting.remove_all(&self.out);
+        !waiting.is_empty()
+    }
+
     /// All that is live below `n` has been handed out or is in memory, or else it is lost: takes what is lost out, and
     /// tells which numbers that are.
     pub fn lost_below(&mut self, n: u64) -> Intervals {
