@@ -172,6 +172,8 @@ impl Writer {
     /// The segment cannot be relied on: it ends at its mark. Upkeep cuts off what stands above.
     pub fn give_up(&mut self) {
         if let Some(a) = self.active.take() {
+            // At once, for a kill; if that fails, or for a power cut, upkeep does it durably.
+            let _ = a.begun.file.set_len(a.synced);
             self.seal(&a, a.synced, true);
         }
     }

@@ -383,39 +383,3 @@ fn a_damaged_backlog_is_passed_over() {
     assert_eq!((&got[got.len() - 15..], c.backlog()), (&list(60..75)[..], 0));
     assert!(got.is_sorted());
 }
-
-#[test]
-fn what_cannot_be_read_for_a_moment_keeps_its_place() {
-    let fs = SimFs::new(1);
-    let c = open_in(&fs, 2, Settings { capacity: 0, ..settings() });
-    (0..40).for_each(|n| put(&c, n..n + 1).unwrap());
-    c.close();
-    let c = open_in(&fs, 2, Settings { capacity: 0, ..settings() });
-    fs.fail_always("/d0/flumed/segment", 5);
-    let dynamic = dynamic(&c);
-    let try_take = || Take::begin(&dynamic, 3, Instant::now(), &AtomicBool::new(false));
-    let mut got = Vec::new();
-    // As long as something comes, and some times more.
-    let mut failures = 0;
-    while failures < 20 {
-        match try_take() {
-            Ok(t) => {
-                got.extend(numbers(&t));
-                t.commit().unwrap();
-            }
-            Err(_) => failures += 1,
-        }
-    }
-    assert!(got.len() <= 20, "{got:?}");
-    fs.heal();
-    let until = Instant::now() + Duration::from_secs(30);
-    while got.len() < 40 {
-        assert!(Instant::now() < until, "{got:?}");
-        if let Ok(t) = try_take() {
-            got.extend(numbers(&t));
-            t.commit().unwrap();
-        }
-    }
-    got.sort();
-    assert_eq!((got, c.backlog()), (list(0..40), 0));
-}
