@@ -17,14 +17,16 @@
 //! `checkpoint-N` in the checkpoint directory, and in the backup directory a copy of each, compressed (zlib, from byte 24
 //! on; the length is that of the file) where that is asked for. Three files take turns and never shrink, so that a full
 //! disk can be checkpointed: the oldest is renamed to `checkpoint.tmp`, written over, synced, renamed to its new name.
-//! Names count for nothing: a file is what its content says. Called by the upkeep thread and by recovery; no locks.
+//! Names count for nothing: a file is what its content says. Called by the upkeep thread and by recovery; one lock, held while a checkpoint is written.
 
 use super::frame::u64_at;
 use super::fs::Fs;
 use super::intervals::Intervals;
 use super::segment::{number_of, read_full, write_all, Id, NotASegment};
+use crate::lock::lock;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 const MAGIC: &[u8; 8] = b"flumechk";
 const VERSION: u32 = 1;
@@ -226,11 +228,13 @@ pub type Loaded = (Vec<Checkpoint>, Vec<(String, NotASegment)>);
 pub struct Store {
     dir: PathBuf,
     compressed: bool,
+    /// One is written at a time: they share the temporary name.
+    writing: Mutex<()>,
 }
 
 impl Store {
     pub fn new(dir: PathBuf, compressed: bool) -> Store {
-        Store { dir, compressed }
+        Store { dir, compressed, writing: Mutex::new(()) }
     }
 
     pub fn dir(&self) -> &Path {
@@ -285,6 +289,7 @@ impl Store {
 
     /// Publishes a checkpoint. When it returns, this one and the one before it can be read after a power cut.
     pub fn write(&self, fs: &dyn Fs, c: &Checkpoint) -> io::Result<()> {
+        let _turn = lock(&self.writing);
         let temporary = self.dir.join(TEMPORARY);
         let mut turns = self.turns(fs)?;
         let name = turns.iter().map(|t| t.number).max().map_or(1, |n| n + 1);
