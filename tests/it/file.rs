@@ -226,11 +226,13 @@ fn a_full_disk_refuses_puts_until_there_is_room() {
         stored += usize::from(answer == "OK\n");
         answer != "OK\n"
     });
-    assert_eq!(answer, "FAILED: channel c1 is full\n");
+    assert_eq!(answer, "FAILED: channel c1 takes nothing: its disk is full\n");
     agent.wait_log("channel c1: the disk is full, nothing is put: c1-data/flumed: ");
     let line = agent.wait_log("channel c1 is full: the disk is full: ");
     assert!(line.contains("minimumRequiredSpace is 1152921504606846976"), "{line}");
     assert_eq!(agent.metric("CHANNEL.c1", "DiskFull"), 1);
+    let (status, health) = agent.get("/healthz");
+    assert!(status == 503 && health.contains("channel c1 failed: the disk is full"), "{health}");
     // One whose protocol cannot refuse waits.
     agent.connect("r2").send("<13>Oct 11 22:14:15 host1 patient\n");
     wait(1, || agent.metric("SOURCE.r2", "ParkedConnectionCount"));
