@@ -150,10 +150,34 @@ impl Conn {
     pub fn open(&mut self, protocol: &dyn Protocol, name: Option<String>) {
         if self.state == State::Naming {
             self.peer.name = name;
-            self.session = Some(protocol.open(&self.peer));
-            self.pending.can_refuse = protocol.can_refuse();
             self.state = State::Open;
+            match protocol.refuses(&self.peer) {
+                Some(why) => self.turn_away(why),
+                None => self.converse(protocol),
+            }
         }
+    }
+
+    /// Begins a session.
+    fn converse(&mut self, protocol: &dyn Protocol) {
+        self.session = Some(protocol.open(&self.peer));
+        self.pending.can_refuse = protocol.can_refuse();
+        self.pending.makes_calls = protocol.makes_calls();
+    }
+
+    /// This peer is not served.
+    fn turn_away(&mut self, why: String) {
+        self.pending.deliver.counters.connection_refused.one();
+        self.broken = Some(why);
+        self.dead = true;
+        self.intake.eof = true;
+        self.state = State::Ending;
+    }
+
+    /// Bytes of a message that will not come to its end.
+    fn unfinished(&self) -> usize {
+        let session = self.session.as_ref().filter(|_| self.pending.makes_calls).map_or(0, |s| s.memory());
+        self.intake.unfinished() + session
     }
 
     pub fn is_naming(&self) -> bool {
@@ -199,7 +223,7 @@ impl Conn {
 
     /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
     fn break_off(&mut self, e: &io::Error) {
-        let rest = self.intake.unfinished();
+        let rest = self.unfinished();
         if rest > 0 {
             self.pending.deliver.counters.event_read_fail.one();
             self.broken = Some(format!("{e}; {rest} bytes of an unfinished message dropped"));
@@ -327,8 +351,12 @@ impl Conn {
 
     /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.
     fn end(&mut self, t: &Turn<'_>) -> Step {
-        if self.intake.unfinished() > 0 {
+        if self.unfinished() > 0 {
             self.pending.deliver.counters.event_read_fail.one();
+            let why = || format!("it closed within a message, of which {} bytes had come", self.unfinished());
+            if self.pending.makes_calls && self.broken.is_none() {
+                self.broken = Some(why());
+            }
         }
         let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
         if self.intake.eof || !talked {
@@ -362,18 +390,23 @@ impl Conn {
             let Some(chunk) = self.intake.in_hand() else { return };
             let session = self.session.as_mut().expect("an open connection has a session");
             let mut batch = Batch::new();
-            let limits = self.pending.deliver.limits();
+            let limits = match self.pending.makes_calls {
+                true => self.pending.deliver.call_limits(),
+                false => self.pending.deliver.limits(),
+            };
             let decoded = session.decode(&chunk, self.intake.eof, limits, &mut batch);
             self.intake.used(decoded.used);
-            if decoded.used > 0 {
-                self.message_since = None;
-            }
+            let mut call = None;
             let complete = match decoded.then {
                 Then::NeedMore => {
                     self.intake.put_rest_aside(t.pool);
                     !batch.is_empty()
                 }
                 Then::Full => true,
+                Then::Call(c) => {
+                    call = Some(c);
+                    true
+                }
                 Then::Fail(fault) => {
                     self.pending.deliver.counters.event_read_fail.one();
                     self.fault = Some(fault);
@@ -382,8 +415,12 @@ impl Conn {
                     !batch.is_empty()
                 }
             };
+            // A session that takes in a message piece by piece is still at the same message.
+            if complete || (decoded.used > 0 && session.memory() <= SMALL) {
+                self.message_since = None;
+            }
             if complete {
-                self.pending.offer(batch, t.now);
+                self.pending.offer(batch, call, t.now);
                 self.settle();
             }
         }

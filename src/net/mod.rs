@@ -125,6 +125,19 @@ pub trait Protocol: Send + Sync {
     }
     /// Whether the protocol can tell a sender no. Where it cannot, a connection waits for its channel for ever.
     fn can_refuse(&self) -> bool;
+    /// Whether its sessions decode calls ([`Then::Call`](crate::codec::Then::Call)). A batch of lines may be stored in
+    /// parts, a call may not.
+    fn makes_calls(&self) -> bool {
+        false
+    }
+    /// Why this peer is not served, if it is not.
+    fn refuses(&self, _peer: &Peer) -> Option<String> {
+        None
+    }
+    /// Whether both directions are zlib streams, and the level of what is sent.
+    fn deflate(&self) -> Option<u32> {
+        None
+    }
     fn open(&self, peer: &Peer) -> Box<dyn Session>;
 }
 
@@ -136,7 +149,12 @@ pub trait Session: Send {
     fn memory(&self) -> usize {
         0
     }
-    /// Appends the answer to `events` decoded events, in the order of decoding.
+    /// Whether it goes on where its source is replaced by another of its kind: what was agreed on with the peer when the
+    /// connection began still holds. Otherwise the new source opens a session.
+    fn outlives_its_source(&self) -> bool {
+        false
+    }
+    /// Appends the answer to `events` decoded events, or to a call, in the order of decoding.
     fn answer(&mut self, events: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After;
 }
 
