@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod readline;
 pub mod syslog;
 pub mod text;
+pub mod zlib;
 
 #[cfg(test)]
 mod feed;
