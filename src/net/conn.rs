@@ -362,12 +362,14 @@ impl Conn {
 
     /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.
     fn end(&mut self, t: &Turn<'_>) -> Step {
-        if self.unfinished() > 0 {
+        let unfinished = self.unfinished();
+        // What broke the protocol has been counted.
+        if unfinished > 0 && self.broken.is_none() {
             self.pending.deliver.counters.event_read_fail.one();
-            let why = || format!("it closed within a message, of which {} bytes had come", self.unfinished());
-            if self.pending.makes_calls && self.broken.is_none() {
-                self.broken = Some(why());
-            }
+            self.broken = self
+                .pending
+                .makes_calls
+                .then(|| format!("it closed within a message, of which some {unfinished} bytes had come"));
         }
         let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
         if self.intake.eof || !talked {

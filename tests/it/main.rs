@@ -1,6 +1,7 @@
 //! System tests on the real binary: each starts its own agent, on ports the kernel chooses, in a folder of its own.
 //! Waits are on a condition with a deadline; see `util`.
 
+mod avro;
 mod badinput;
 mod config;
 mod docs;
