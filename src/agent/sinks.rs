@@ -100,6 +100,7 @@ impl RunningSink {
             channel: self.channel.clone(),
             counters: self.counters.clone(),
             stop: stop.clone(),
+            member: None,
         };
         let thread = runner.spawn().map_err(|e| format!("cannot have a thread: {e}"))?;
         Ok(Worker { stop, thread })
