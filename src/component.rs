@@ -3,7 +3,7 @@
 
 use crate::channel::Take;
 use crate::codec::BatchLimits;
-use crate::config::{Context, Spec};
+use crate::config::{Context, GroupCheck, Spec};
 use crate::counters::{SinkCounters, SourceCounters};
 use crate::event::Batch;
 use crate::lifecycle::Stop;
@@ -124,6 +124,14 @@ pub enum Doing {
     Taking,
     Delivering,
 }
+
+/// How a processor judges a group, and is built for its sinks, given by name in the order of the group's list.
+pub struct BuildProcessor {
+    pub check: GroupCheck,
+    pub new: fn(&Context, &[String]) -> Box<dyn Processor>,
+}
+
+pub type ProcessorSpec = Spec<BuildProcessor>;
 
 /// A source that is asked for events. Called by one thread, `source:<name>`, which stores what it gets and waits where
 /// a channel is full: nothing is polled meanwhile.

@@ -289,3 +289,6 @@ impl Drop for Turn<'_> {
         gate.settle(&mut inside, Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests;
