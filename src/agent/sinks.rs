@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// How long a changed sink's successor waits for it. One that hangs for longer is left behind.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the others of its group stand by meanwhile: they may be there to stand in for it.
+const COURTESY: Duration = Duration::from_secs(1);
+
 pub struct RunningSink {
     pub planned: PlannedSink,
     pub counters: Arc<SinkCounters>,
@@ -84,6 +87,10 @@ impl RunningSink {
             !before.is_over()
         });
         if !self.before.is_empty() {
+            let is_late = |(_, until): &(Worker, Instant)| *until + COURTESY <= now + PATIENCE;
+            if let Some(gate) = self.gate.as_ref().filter(|_| self.before.iter().any(is_late)) {
+                gate.go_without(&name);
+            }
             return;
         }
         match self.spawn() {

@@ -101,6 +101,19 @@ impl Gate {
         })
     }
 
+    /// Nobody is to wait for this sink until it joins: its thread is held up.
+    pub fn go_without(&self, sink: &str) {
+        if let Some(index) = self.members.iter().position(|m| m.name == sink) {
+            self.set(index, Doing::Nothing);
+        }
+    }
+
+    fn set(&self, member: usize, doing: Doing) {
+        let mut inside = lock(&self.inside);
+        inside.doing[member] = doing;
+        self.settle(&mut inside, Instant::now());
+    }
+
     /// Lets take whom the processor names, and calls back who is not to.
     fn settle(&self, inside: &mut Inside, now: Instant) {
         while let Some(i) = inside.choose(now) {
@@ -157,10 +170,7 @@ impl Member {
             its.members[index].recalled.store(true, SeqCst);
             its.members[index].bell.notify_one();
         });
-        let mut inside = lock(&gate.inside);
-        inside.doing[index] = Doing::Other;
-        gate.settle(&mut inside, Instant::now());
-        drop(inside);
+        gate.set(index, Doing::Other);
         Some(Member { gate: gate.clone(), index, stop })
     }
 
@@ -238,9 +248,7 @@ impl Drop for Member {
     /// Nobody to wait for, unless all end.
     fn drop(&mut self) {
         if !self.stop.is_draining() {
-            let mut inside = lock(&self.gate.inside);
-            inside.doing[self.index] = Doing::Nothing;
-            self.gate.settle(&mut inside, Instant::now());
+            self.gate.set(self.index, Doing::Nothing);
         }
     }
 }
@@ -283,10 +291,7 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let (gate, me) = (&*self.member.gate, self.member.index);
-        let mut inside = lock(&gate.inside);
-        inside.doing[me] = Doing::Other;
-        gate.settle(&mut inside, Instant::now());
+        self.member.gate.set(self.member.index, Doing::Other);
     }
 }
 

@@ -29,6 +29,8 @@ impl Wake for Nobody {
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Mode {
     Works,
+    /// Has no thread.
+    Missing,
     Fails,
     /// Delivers when it is told something else.
     Hangs,
@@ -149,6 +151,10 @@ impl Group {
         for (me, name) in names.iter().enumerate() {
             let (its, stop) = (world.clone(), Arc::new(Stop::default()));
             counters.push(SinkCounters::new(name));
+            stops.push(stop.clone());
+            if modes[me] == Missing {
+                continue;
+            }
             let runner = SinkRunner {
                 name: name.clone(),
                 make: Box::new(move || Box::new(Fake { world: its.clone(), me })),
@@ -156,9 +162,8 @@ impl Group {
                 counters: counters[me].clone(),
                 stop: stop.clone(),
                 budget: None,
-                member: Member::new(&gate, name, stop.clone()),
+                member: Member::new(&gate, name, stop),
             };
-            stops.push(stop);
             threads.push(runner.spawn().unwrap());
         }
         Group { gate, channel, world, counters, stops, threads, put: 0 }
@@ -219,7 +224,7 @@ impl Group {
     }
 }
 
-use Doing::{Delivering, Other, Taking, Waiting};
+use Doing::{Delivering, Nothing, Other, Taking, Waiting};
 use Mode::*;
 
 const NO_TRIAL: &[(&str, &str)] = &[("maxpenalty", "3000000")];
@@ -370,19 +375,25 @@ fn when_all_have_failed_the_first_that_works_again_delivers_soon() {
 }
 
 #[test]
-fn one_that_ends_before_its_time_is_not_waited_for() {
-    let mut g = Group::start("failover", NO_TRIAL, &[Works, Works]);
-    g.wait_doing(&[Taking, Waiting]);
-    // Its thread cannot be had again, say.
-    let stop = Arc::new(Stop::default());
-    g.stops[0].halt();
-    g.channel.interrupt_takers();
-    wait_until("it ends", || g.threads[0].is_finished());
-    lock(&g.gate.inside).draining = false;
-    drop(Member::new(&g.gate, "k0", stop));
-    g.put(4);
-    g.wait_delivered();
-    assert_eq!(g.drain().by(1).len(), 4);
+fn one_without_a_thread_is_waited_for_until_that_cannot_be_had() {
+    for gone in [true, false] {
+        let mut g = Group::start("failover", NO_TRIAL, &[Missing, Works]);
+        g.put(4);
+        g.wait_doing(&[Other, Waiting]);
+        if gone {
+            // Its thread cannot be had: what was to be its own ends here.
+            drop(Member::new(&g.gate, "k0", Arc::default()));
+        } else {
+            g.gate.go_without("k0");
+        }
+        g.wait_delivered();
+        g.wait_doing(&[Nothing, Taking]);
+        // When it comes after all, it leads, and the other is called back.
+        let member = Member::new(&g.gate, "k0", Arc::default());
+        g.wait_doing(&[Other, Waiting]);
+        drop(member);
+        assert_eq!(g.drain().by(1).len(), 4);
+    }
 }
 
 #[test]
