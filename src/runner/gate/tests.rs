@@ -7,7 +7,8 @@ use crate::component::{Sink, SinkError};
 use crate::config::testing::{context, Known};
 use crate::counters::{SinkCounters, State};
 use crate::event::{Batch, Body, Events};
-use crate::runner::SinkRunner;
+use crate::runner::{Budget, SinkRunner};
+use crate::sink::testing::TempDir;
 use std::thread::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +37,10 @@ enum Mode {
     Hangs,
     Panics,
     RefusesStart,
+    /// Starts when it is told something else.
+    HangsInStart,
+    /// Fails on any batch with event 5.
+    Picky,
     PanicsInTick,
     FailsInTick,
     /// Any of them but the hanging, one time in two.
@@ -81,12 +86,22 @@ struct Fake {
     me: usize,
 }
 
+impl Fake {
+    /// Until it is told to do something else.
+    fn hang(&self, mode: Mode) {
+        let modes = lock(&self.world.modes);
+        drop(self.world.told.wait_while(modes, |m| m[self.me] == mode));
+    }
+}
+
 impl Sink for Fake {
     fn start(&mut self) -> Result<(), SinkError> {
         match self.world.asks(self.me) {
-            Mode::RefusesStart => Err(SinkError::destination("no directory")),
-            _ => Ok(()),
+            Mode::RefusesStart => return Err(SinkError::destination("no directory")),
+            Mode::HangsInStart => self.hang(Mode::HangsInStart),
+            _ => {}
         }
+        Ok(())
     }
     fn batch_size(&self) -> usize {
         3
@@ -95,9 +110,9 @@ impl Sink for Fake {
         match self.world.asks(self.me) {
             Mode::Fails | Mode::RefusesStart => return Err(SinkError::unknown("refused")),
             Mode::Panics => panic!("planned"),
-            Mode::Hangs => {
-                let modes = lock(&self.world.modes);
-                drop(self.world.told.wait_while(modes, |m| m[self.me] == Mode::Hangs));
+            Mode::Hangs => self.hang(Mode::Hangs),
+            Mode::Picky if batch.events().any(|e| e.body() == b"5") => {
+                return Err(SinkError::events("none of mine"))
             }
             _ => {}
         }
@@ -136,6 +151,15 @@ fn processor(name: &str, keys: &[(&str, &str)], sinks: &[String]) -> Box<dyn Pro
 impl Group {
     /// Sinks k0, k1 and so on, which begin in these modes.
     fn start(name: &str, keys: &[(&str, &str)], modes: &[Mode]) -> Group {
+        Group::start_with(name, keys, modes, || None)
+    }
+
+    fn start_with(
+        name: &str,
+        keys: &[(&str, &str)],
+        modes: &[Mode],
+        budget: impl Fn() -> Option<Budget>,
+    ) -> Group {
         let limits = Limits {
             capacity: 100_000,
             transaction_capacity: 1000,
@@ -161,7 +185,7 @@ impl Group {
                 channel: channel.clone(),
                 counters: counters[me].clone(),
                 stop: stop.clone(),
-                budget: None,
+                budget: budget(),
                 member: Member::new(&gate, name, stop),
             };
             threads.push(runner.spawn().unwrap());
@@ -259,6 +283,39 @@ fn one_that_hangs_does_not_hold_up_its_partner() {
     g.world.tell(first, Works);
     let world = g.drain();
     assert_eq!(world.by(first), ["0", "1", "2"]);
+}
+
+#[test]
+fn one_that_connects_does_not_hold_up_its_partner() {
+    let mut g = Group::start("load_balance", &[], &[HangsInStart, Works]);
+    g.put(30);
+    wait_until("the partner delivers", || g.world.by(1).len() == 30);
+    g.world.tell(0, Works);
+    g.drain();
+}
+
+/// Each sink counts for itself how often a batch failed with it.
+#[test]
+fn an_event_that_none_takes_is_put_aside_once() {
+    for (name, keys) in [("failover", SOON), ("load_balance", &[]), ("load_balance", &[("backoff", "true")])]
+    {
+        let dir = TempDir::new();
+        let file = dir.path().join("dead");
+        let catalog = crate::registry::catalog();
+        let null = catalog.find(crate::config::Kind::Sink, "null").unwrap();
+        let keys_of = [("maxDeliveryAttempts", "2"), ("deadLetterFile", file.to_str().unwrap())];
+        let ctx = context(null, catalog, &keys_of).unwrap();
+        let mut g = Group::start_with(name, keys, &[Picky; 2], || Budget::new(&ctx));
+        g.put(20);
+        g.wait_delivered();
+        g.each(Stop::drain);
+        let world = g.join();
+        let mut all: Vec<usize> = lock(&world.delivered).iter().map(|(_, e)| e.parse().unwrap()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..20).filter(|i| *i != 5).collect::<Vec<_>>());
+        let letters = std::fs::read_to_string(&file).unwrap();
+        assert!(letters.lines().count() == 1 && letters.contains("\"body\":\"5\""), "{letters}");
+    }
 }
 
 #[test]
