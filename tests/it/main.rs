@@ -10,6 +10,7 @@ mod exec;
 mod file;
 mod flow;
 mod full;
+mod groups;
 mod interceptors;
 mod letters;
 mod limits;
