@@ -32,7 +32,7 @@ impl Catalog for All {
             Kind::ExtractorSerializer => {
                 interceptor::EXTRACTOR_SERIALIZERS.iter().map(|s| &s.declared).collect()
             }
-            Kind::Agent => Vec::new(),
+            Kind::Agent | Kind::Client => Vec::new(),
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Kind {
     /// What the regex_extractor interceptor makes of a group.
     ExtractorSerializer,
     Agent,
+    /// Of the library; it is part of no agent.
+    Client,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Kind::ConfigFilter => "configFilter",
             Kind::ExtractorSerializer => "extractorSerializer",
             Kind::Agent => "agent",
+            Kind::Client => "client",
         }
     }
 

@@ -5,26 +5,12 @@
 //! is logged and counted. Called by its sink thread only, for at most the two time-outs at a time; no locks.
 
 use crate::channel::Take;
-use crate::client::{Address, Connection, Error, Outcome, Settings};
+use crate::client::{self, Address, Connection, Error, Outcome, Settings};
 use crate::component::{Sink, SinkError, SinkParts, SinkSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::counters::SinkCounters;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-const TIMEOUT: Type = Type::Millis(1000, i64::MAX);
-const NO_TLS: &str = "TLS is not in this version yet";
-const TLS: [&str; 9] = [
-    "ssl",
-    "trust-all-certs",
-    "truststore",
-    "truststore-password",
-    "truststore-type",
-    "include-protocols",
-    "exclude-protocols",
-    "include-cipher-suites",
-    "exclude-cipher-suites",
-];
 
 pub static SPEC: SinkSpec = Spec {
     declared: Declared {
@@ -37,64 +23,18 @@ pub static SPEC: SinkSpec = Spec {
                 Key::new("hostname", Type::Text, Default::Required, "the server's name or address"),
                 Key::new("port", Type::Int(1, 65535), Default::Required, "the server's port"),
                 Key::new(
-                    "batch-size",
-                    Type::Int(1, i32::MAX as i64),
-                    Default::Is("100"),
-                    "events of one transaction and of one call, at most",
-                )
-                .or_default(),
-                Key::new(
-                    "connect-timeout",
-                    TIMEOUT,
-                    Default::Is("20000"),
-                    "ms for connecting, with the look-up of the name and the handshake; 1000 at least",
-                )
-                .or_default(),
-                Key::new(
-                    "request-timeout",
-                    TIMEOUT,
-                    Default::Is("20000"),
-                    "ms for a call, from its first byte to its answer's last; 1000 at least",
-                )
-                .or_default(),
-                Key::new(
                     "reset-connection-interval",
                     Type::Seconds(0, i32::MAX as i64),
                     Default::Is("0"),
                     "seconds after which it connects anew, for load balancers between; 0: never",
                 )
                 .or_default_if_out_of_range(),
-                Key::new(
-                    "compression-type",
-                    Type::Choice(&["none", "deflate"]),
-                    Default::Is("none"),
-                    "must be the server's",
-                )
-                .or_default(),
-                Key::new(
-                    "compression-level",
-                    Type::Int(0, 9),
-                    Default::Is("6"),
-                    "from 0, not compressed, to 9, smallest",
-                )
-                .or_default(),
-                Key::new("maxIoWorkers", Type::Text, Default::None, "threads of Java's client")
-                    .ignored("a sink has one thread"),
             ],
-            &[
-                Key::new("ssl", Type::Bool, Default::Is("false"), NO_TLS),
-                Key::new("trust-all-certs", Type::Bool, Default::Is("false"), NO_TLS),
-                Key::new("truststore", Type::Text, Default::None, NO_TLS),
-                Key::new("truststore-password", Type::Text, Default::None, NO_TLS),
-                Key::new("truststore-type", Type::Text, Default::None, NO_TLS),
-                Key::new("include-protocols", Type::Text, Default::None, NO_TLS),
-                Key::new("exclude-protocols", Type::Text, Default::None, NO_TLS),
-                Key::new("include-cipher-suites", Type::Text, Default::None, NO_TLS),
-                Key::new("exclude-cipher-suites", Type::Text, Default::None, NO_TLS),
-            ],
+            client::CONNECTION,
+            client::TLS,
         ],
         batch_key: Some("batch-size"),
-        check: Some(check),
+        check: Some(client::check_tls),
         differs: &[
             "a batch that takes more than 32 MiB is sent in several calls",
             "the name is looked up at each connect, and all its addresses are tried",
@@ -104,24 +44,12 @@ pub static SPEC: SinkSpec = Spec {
     build,
 };
 
-fn check(ctx: &Context) -> Vec<(&'static str, String)> {
-    let is_off = |key| ["ssl", "trust-all-certs"].contains(&key) && !ctx.flag(key);
-    let wanted = TLS.iter().filter(|key| ctx.is_given(key) && !is_off(**key));
-    wanted.map(|key| (*key, format!("{NO_TLS}; without it this key must not be set"))).collect()
-}
-
 fn build(ctx: &Context, parts: SinkParts) -> Box<dyn Sink> {
-    let timeout = |key| ctx.duration(key).expect("has a default");
     let port = ctx.int("port").and_then(|p| u16::try_from(p).ok()).expect("is required, and a port");
-    let level = ctx.int("compression-level").and_then(|l| u32::try_from(l).ok());
     Box::new(AvroSink {
         name: ctx.name().to_owned(),
         address: Address::new(ctx.text("hostname").expect("is required"), port),
-        settings: Settings {
-            connect_timeout: timeout("connect-timeout"),
-            request_timeout: timeout("request-timeout"),
-            deflate: level.filter(|_| ctx.text("compression-type") == Some("deflate")),
-        },
+        settings: client::settings(ctx),
         reset_after: ctx.duration("reset-connection-interval").filter(|d| !d.is_zero()),
         batch_size: ctx.size("batch-size"),
         counters: parts.counters,
