@@ -237,6 +237,8 @@ pub struct SinkCounters {
     pub channel_read_fail: Counter,
     /// Events written to the dead-letter file instead of delivered.
     pub dead_letters: Counter,
+    /// Events that the destination may have already, and that will be delivered once more: no answer came.
+    pub possibly_repeated: Counter,
     /// When the last batch was delivered, ms since the epoch; 0: never.
     last_success: AtomicU64,
     last_error: Mutex<(u64, String)>,
@@ -279,6 +281,7 @@ impl Counted for SinkCounters {
             c("EventWriteFail", &self.event_write_fail),
             c("ChannelReadFail", &self.channel_read_fail),
             c("DeadLetterCount", &self.dead_letters),
+            c("EventPossiblyRepeatedCount", &self.possibly_repeated),
             ("LastSuccessTime", Value::Gauge(self.last_success() as i64)),
             ("LastErrorTime", Value::Gauge(error_at as i64)),
             ("LastError", Value::Text(error)),

@@ -17,6 +17,7 @@
 pub mod agent;
 pub mod channel;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod codec;
 pub mod component;

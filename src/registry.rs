@@ -33,7 +33,7 @@ impl Catalog for All {
                 interceptor::EXTRACTOR_SERIALIZERS.iter().map(|s| &s.declared).collect()
             }
             Kind::Processor => processor::ALL.iter().map(|s| &s.declared).collect(),
-            Kind::Agent => Vec::new(),
+            Kind::Agent | Kind::Client => Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["thrift", "spooldir", "taildir", "http", "jms"]),
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
     (Kind::Channel, &["KafkaChannel"]),
-    (Kind::Sink, &["avro", "thrift", "hdfs", "http", "KafkaSink"]),
+    (Kind::Sink, &["thrift", "hdfs", "http", "KafkaSink"]),
     (Kind::Selector, &["multiplexing", "load_balancing"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
 ];

@@ -20,7 +20,7 @@ pub mod text;
 pub mod zlib;
 
 #[cfg(test)]
-mod feed;
+pub(crate) mod feed;
 
 use crate::event::Buffer;
 use std::sync::Arc;

@@ -21,6 +21,8 @@ pub enum Kind {
     /// What decides which sink of a group takes events.
     Processor,
     Agent,
+    /// Of the library; it is part of no agent.
+    Client,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Kind::ExtractorSerializer => "extractorSerializer",
             Kind::Processor => "processor",
             Kind::Agent => "agent",
+            Kind::Client => "client",
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::component::SinkSpec;
 
+mod avro;
 pub mod file_roll;
 mod logger;
 mod null;
@@ -14,4 +15,4 @@ pub(crate) mod testing;
 /// Every sink type.
 pub use file_roll::PATH_MANAGERS;
 
-pub static ALL: &[&SinkSpec] = &[&file_roll::SPEC, &logger::SPEC, &null::SPEC];
+pub static ALL: &[&SinkSpec] = &[&avro::SPEC, &file_roll::SPEC, &logger::SPEC, &null::SPEC];

@@ -18,12 +18,15 @@ fn all() -> Vec<PathBuf> {
 #[test]
 fn every_example_runs() {
     for file in all() {
-        // Ports of our own, because others may have those of the file.
+        // Ports of our own, because others may have those of the file. A sink's server may be there or not.
         let text: String = std::fs::read_to_string(&file)
             .unwrap()
             .lines()
             .map(|l| match l.split_once(".port = ") {
-                Some((key, _)) if !l.starts_with('#') => format!("{key}.port = 0\n"),
+                Some((key, _)) if !l.starts_with('#') => {
+                    let port = if key.contains(".sinks.") { 1 } else { 0 };
+                    format!("{key}.port = {port}\n")
+                }
                 _ => format!("{l}\n"),
             })
             .collect();
@@ -33,9 +36,10 @@ fn every_example_runs() {
         agent.wait_log("agent a1 started");
         agent.wait_log("sink ");
         let log = agent.stop();
-        // Whether the host's name has an address is up to the machine.
-        let bad =
-            |l: &&str| l.contains("ERROR") || (l.contains(" WARN") && !l.contains("this machine's address"));
+        // Whether the host's name has an address is up to the machine, and nobody is where sinks connect to.
+        let fits =
+            |l: &str| l.contains("this machine's address") || l.contains("tried again when there are events");
+        let bad = |l: &&str| l.contains("ERROR") || (l.contains(" WARN") && !fits(l));
         assert_eq!(log.lines().find(bad), None, "{}: {log}", file.display());
     }
 }

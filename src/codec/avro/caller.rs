@@ -1,7 +1,8 @@
 //! The client's side of a connection: calls out, answers in, matched by their serial numbers.
 //!
 //! The first call carries a handshake and stands alone until that is answered. A server that does not know our hash
-//! wants the text: [`Reply::Again`] says that the call, which it has not carried out, is to be made once more.
+//! wants the text: [`Reply::Again`] says that the call, which it has not carried out, is to be made once more. A call is
+//! written where it is sent from: events are copied once.
 
 use super::event::put_event;
 use super::frame::{self, Frames, Message};
@@ -22,6 +23,8 @@ pub enum Reply {
     Status(Status),
     /// The server could not carry out the call; its words.
     Error(String),
+    /// A ping's.
+    Pong,
     /// The call was not carried out: make it again.
     Again,
 }
@@ -47,18 +50,13 @@ pub struct Caller {
     frames: Frames,
     serial: i32,
     handshake: Handshake,
-    /// The parameters of the call being written.
-    parameters: Vec<u8>,
+    /// The ping without an answer.
+    ping: Option<i32>,
 }
 
 impl Default for Caller {
     fn default() -> Caller {
-        Caller {
-            frames: Frames::new(LONGEST_REPLY),
-            serial: 0,
-            handshake: Handshake::Due,
-            parameters: Vec::new(),
-        }
+        Caller { frames: Frames::new(LONGEST_REPLY), serial: 0, handshake: Handshake::Due, ping: None }
     }
 }
 
@@ -68,11 +66,17 @@ impl Caller {
         matches!(self.handshake, Handshake::Done)
     }
 
+    /// Adds a call that asks for nothing, to settle the handshake before there is anything to lose; returns its serial
+    /// number.
+    pub fn ping(&mut self, out: &mut Vec<u8>) -> i32 {
+        self.begin("", 1, out);
+        self.ping = Some(self.serial);
+        self.serial
+    }
+
     /// Adds a call with one event; returns its serial number, or `None` for one that no message holds.
     pub fn append(&mut self, event: EventRef<'_>, out: &mut Vec<u8>) -> Option<i32> {
-        self.parameters.clear();
-        put_event(&mut self.parameters, event);
-        self.call("append", out)
+        self.call("append", LARGEST, out, |out, _| put_event(out, event))
     }
 
     /// Adds a call with a batch.
@@ -81,31 +85,72 @@ impl Caller {
         events: impl ExactSizeIterator<Item = EventRef<'a>>,
         out: &mut Vec<u8>,
     ) -> Option<i32> {
-        self.parameters.clear();
-        if events.len() > 0 {
-            put_long(&mut self.parameters, events.len() as i64);
-            events.for_each(|e| put_event(&mut self.parameters, e));
-        }
-        self.parameters.push(0);
-        self.call("appendBatch", out)
+        self.append_some(events.len(), events, LARGEST, out)
     }
 
-    fn call(&mut self, name: &str, out: &mut Vec<u8>) -> Option<i32> {
-        let mut head = Vec::new();
-        match &self.handshake {
-            Handshake::Due => handshake::put_request(&mut head, None),
-            Handshake::Wanted(server) => handshake::put_request(&mut head, Some(server)),
-            Handshake::Done => {}
-        }
-        // No metadata.
-        head.push(0);
-        put_bytes(&mut head, name.as_bytes());
-        if self.parameters.len() > LARGEST {
+    /// Adds a call with the first `n` of `events`; `None`, and nothing added, if they take more than `most` bytes.
+    pub fn append_some<'a>(
+        &mut self,
+        n: usize,
+        events: impl Iterator<Item = EventRef<'a>>,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<i32> {
+        self.call("appendBatch", most.min(LARGEST), out, |out, end| {
+            if n > 0 {
+                put_long(out, n as i64);
+                let mut put = 0;
+                for e in events.take(n) {
+                    put_event(out, e);
+                    put += 1;
+                    if out.len() > end {
+                        return;
+                    }
+                }
+                debug_assert_eq!(put, n);
+            }
+            out.push(0);
+        })
+    }
+
+    /// `put` adds the parameters, and may leave off where they go beyond the place it is given.
+    fn call(
+        &mut self,
+        name: &str,
+        most: usize,
+        out: &mut Vec<u8>,
+        put: impl FnOnce(&mut Vec<u8>, usize),
+    ) -> Option<i32> {
+        let (before, serial) = (out.len(), self.serial);
+        self.begin(name, 2, out);
+        let mut size = 0;
+        frame::put_chunk(out, |out| {
+            let at = out.len();
+            put(out, at.saturating_add(most));
+            size = out.len() - at;
+        });
+        if size > most {
+            out.truncate(before);
+            self.serial = serial;
             return None;
         }
-        self.serial = self.serial.wrapping_add(1);
-        frame::put(out, self.serial, &[&head, &self.parameters]);
         Some(self.serial)
+    }
+
+    /// Adds the beginning of a frame and its first chunk: everything before the parameters.
+    fn begin(&mut self, name: &str, chunks: i32, out: &mut Vec<u8>) {
+        self.serial = self.serial.wrapping_add(1);
+        frame::begin(out, self.serial, chunks);
+        frame::put_chunk(out, |out| {
+            match &self.handshake {
+                Handshake::Due => handshake::put_request(out, None),
+                Handshake::Wanted(server) => handshake::put_request(out, Some(server)),
+                Handshake::Done => {}
+            }
+            // No metadata.
+            out.push(0);
+            put_bytes(out, name.as_bytes());
+        });
     }
 
     /// Takes what it can of `bytes`: how many, and an answer with its serial number if one is complete.
@@ -136,6 +181,9 @@ impl Caller {
                 }
                 (Match::Both | Match::Client, ..) => self.handshake = Handshake::Done,
             }
+        }
+        if self.ping.take_if(|p| *p == message.serial).is_some() && input.left() == 0 {
+            return Ok(Reply::Pong);
         }
         Ok(outcome(&mut input)?)
     }
@@ -209,6 +257,38 @@ mod tests {
         assert_eq!(c.append_batch(batch(&[]).iter(), &mut out), Some(2));
         assert!(out.windows(18).any(|w| w == b"AvroSourceProtocol"));
         assert!(c.feed(&frame).1.unwrap_err().0.contains("neither by its hash nor its text"));
+    }
+
+    #[test]
+    fn a_ping_settles_the_handshake() {
+        let mut c = Caller::default();
+        let mut out = Vec::new();
+        assert_eq!(c.ping(&mut out), 1);
+        let ping = "00000001 00000001 00000025 86aadae2c45474c0fe93ffd0f2350a65 00
+            86aadae2c45474c0fe93ffd0f2350a65 02 00 00 00";
+        assert_eq!(out, hex(ping));
+        let reply = hex("00000001 00000001 00000004 00000000");
+        assert_eq!(c.feed(&reply).1, Ok(Some((1, Reply::Pong))));
+        assert!(c.may_pipeline());
+        out.clear();
+        c.ping(&mut out);
+        assert_eq!(
+            c.feed(&hex("00000002 00000001 00000003 000002")).1.unwrap().unwrap().1,
+            Reply::Status(Status::Failed)
+        );
+    }
+
+    #[test]
+    fn what_takes_more_than_it_may_is_not_added() {
+        let mut c = Caller { handshake: Handshake::Done, ..Caller::default() };
+        let events = batch(&["abc", "defgh"]);
+        let mut out = b"before".to_vec();
+        assert_eq!(c.append_some(2, events.iter(), 12, &mut out), None);
+        assert_eq!(out, b"before");
+        assert_eq!(c.append_some(2, events.iter(), 14, &mut out), Some(1));
+        assert!(out.ends_with(b"\0\0\0\x0e\x04\0\x06abc\0\x0adefgh\0"));
+        assert_eq!(c.append_some(1, events.iter(), 7, &mut out), Some(2));
+        assert!(out.ends_with(b"\x02\0\x06abc\0"));
     }
 
     #[test]

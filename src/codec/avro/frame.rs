@@ -133,14 +133,26 @@ fn guess(bytes: &[u8]) -> Option<String> {
 
 /// Adds a frame of these chunks.
 pub fn put(out: &mut Vec<u8>, serial: i32, chunks: &[&[u8]]) {
-    let int = |out: &mut Vec<u8>, v: i32| out.extend_from_slice(&v.to_be_bytes());
     out.reserve(2 * INT + chunks.iter().map(|c| c.len() + INT).sum::<usize>());
-    int(out, serial);
-    int(out, chunks.len() as i32);
+    begin(out, serial, chunks.len() as i32);
     for c in chunks {
-        int(out, c.len() as i32);
-        out.extend_from_slice(c);
+        put_chunk(out, |out| out.extend_from_slice(c));
     }
+}
+
+/// Begins a frame; so many [`put_chunk`] follow.
+pub fn begin(out: &mut Vec<u8>, serial: i32, chunks: i32) {
+    out.extend_from_slice(&serial.to_be_bytes());
+    out.extend_from_slice(&chunks.to_be_bytes());
+}
+
+/// Adds the chunk that `put` writes, in its place.
+pub fn put_chunk(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.extend_from_slice(&[0; INT]);
+    put(out);
+    let length = (out.len() - at - INT) as i32;
+    out[at..at + INT].copy_from_slice(&length.to_be_bytes());
 }
 
 #[cfg(test)]
