@@ -1,0 +1,148 @@
+//! Runs a stream decoder the way the event loop does, and holds it to the contract of `codec`.
+//!
+//! An input is fed whole, byte by byte, and cut at random places with small batches: events and fault must be the same.
+//! `used` stays within the chunk, `Full` comes with events, `NeedMore` at the end leaves nothing over.
+
+use crate::random::Random;
+use crate::targets::{Signature, Verdict};
+use flumed::codec::{BatchLimits, Chunk, Decoded, Fault, Then};
+use flumed::event::{Batch, Buffer, EventRef};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Inputs up to this are fed byte by byte.
+const SHORT: usize = 4096;
+
+/// What a decoder made of an input: a hash of each event, and the fault.
+#[derive(PartialEq, Eq)]
+struct Made {
+    events: Vec<u64>,
+    fault: Option<Fault>,
+    calls: usize,
+}
+
+impl Made {
+    fn says_the_same(&self, other: &Made) -> bool {
+        (&self.events, &self.fault) == (&other.events, &other.fault)
+    }
+
+    fn show(&self) -> String {
+        let fault = self.fault.as_ref().map_or("none", |f| f.reason.as_str());
+        format!("{} events, fault: {fault}", self.events.len())
+    }
+}
+
+pub fn hash_of(e: &EventRef<'_>) -> u64 {
+    let mut hash = DefaultHasher::new();
+    e.body().hash(&mut hash);
+    for (key, value) in e.headers() {
+        (key.name(), value).hash(&mut hash);
+    }
+    hash.finish()
+}
+
+/// Feeds these pieces and then the end of input.
+fn pieces<D>(mut decode: D, pieces: &[&[u8]], limits: BatchLimits) -> Result<Made, String>
+where
+    D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
+{
+    let mut made = Made { events: Vec::new(), fault: None, calls: 0 };
+    let mut left: Vec<u8> = Vec::new();
+    for (i, piece) in pieces.iter().chain([&&[][..]]).enumerate() {
+        left.extend_from_slice(piece);
+        // Bytes in front, as if they belonged to what was read before.
+        let buffer = Buffer::owned([b"xyz", &left[..]].concat());
+        let used = offer(&mut decode, &buffer, 3, buffer.len(), i == pieces.len(), limits, &mut made)?;
+        if made.fault.is_some() {
+            return Ok(made);
+        }
+        left.drain(..used);
+    }
+    match left.len() {
+        0 => Ok(made),
+        n => Err(format!("leaves {n} bytes over at the end of input")),
+    }
+}
+
+/// Byte by byte, in one buffer that fills up.
+fn bytewise<D>(mut decode: D, input: &[u8], limits: BatchLimits) -> Result<Made, String>
+where
+    D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
+{
+    let mut made = Made { events: Vec::new(), fault: None, calls: 0 };
+    let buffer = Buffer::owned(input.to_vec());
+    let mut from = 0;
+    for to in (1..=input.len()).chain([input.len()]).zip(1..) {
+        let (to, n) = to;
+        from += offer(&mut decode, &buffer, from, to, n > input.len(), limits, &mut made)?;
+        if made.fault.is_some() {
+            return Ok(made);
+        }
+    }
+    Ok(made)
+}
+
+/// Offers `buffer[from..to]` until the decoder wants more; returns how many bytes it used.
+fn offer<D>(
+    decode: &mut D,
+    buffer: &Arc<Buffer>,
+    from: usize,
+    to: usize,
+    eof: bool,
+    limits: BatchLimits,
+    made: &mut Made,
+) -> Result<usize, String>
+where
+    D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
+{
+    let mut at = from;
+    loop {
+        made.calls += 1;
+        let mut batch = Batch::new();
+        let done = decode(&Chunk { buffer, from: at, to }, eof, limits, &mut batch);
+        if done.used > to - at {
+            return Err(format!("uses {} bytes of {}", done.used, to - at));
+        }
+        if batch.len() > limits.events.max(1) {
+            return Err(format!("puts {} events where {} are allowed", batch.len(), limits.events));
+        }
+        at += done.used;
+        made.events.extend(batch.iter().map(|e| hash_of(&e)));
+        match done.then {
+            Then::NeedMore => return Ok(at - from),
+            Then::Full if batch.is_empty() => return Err("says Full without an event".to_owned()),
+            Then::Full => {}
+            Then::Fail(fault) => {
+                made.fault = Some(fault);
+                return Ok(at - from);
+            }
+        }
+    }
+}
+
+/// Feeds an input in several ways to decoders that `make` gives, and compares.
+pub fn agree<D>(make: impl Fn() -> D, input: &[u8], limits: BatchLimits) -> Verdict
+where
+    D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
+{
+    let mut random = Random::of(input);
+    let whole = pieces(make(), &[input], limits)?;
+    let cuts = random.split(input);
+    let mut others = vec![("cut at random", pieces(make(), &cuts, limits)?)];
+    if input.len() <= SHORT {
+        others.push(("byte by byte", bytewise(make(), input, limits)?));
+    }
+    let few = BatchLimits { events: 1 + random.below(3), bytes: 1 + random.below(200) };
+    others.push(("in small batches", pieces(make(), &[input], few)?));
+    for (how, made) in &others {
+        if !made.says_the_same(&whole) {
+            return Err(format!("gives {} {how}, but whole {}", made.show(), whole.show()));
+        }
+    }
+    let mut s = Signature::default();
+    s.count(whole.events.len());
+    s.count(whole.calls);
+    s.words(whole.fault.as_ref().map_or("", |f| f.reason.as_str()));
+    Ok(s)
+}
