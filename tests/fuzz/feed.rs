@@ -8,6 +8,7 @@ use crate::targets::{Signature, Verdict};
 use flumed::codec::{BatchLimits, Chunk, Decoded, Fault, Then};
 use flumed::event::{Batch, Buffer, EventRef};
 use std::collections::hash_map::DefaultHasher;
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -15,9 +16,11 @@ use std::sync::Arc;
 const SHORT: usize = 4096;
 
 /// What a decoder made of an input: a hash of each event, and the fault.
-#[derive(PartialEq, Eq)]
+#[derive(Default)]
 struct Made {
     events: Vec<u64>,
+    /// Of the events' kinds; of a few, for many would be endless.
+    shapes: BTreeSet<u64>,
     fault: Option<Fault>,
     calls: usize,
 }
@@ -42,12 +45,23 @@ pub fn hash_of(e: &EventRef<'_>) -> u64 {
     hash.finish()
 }
 
+/// Which headers it has, and how large they and its body are.
+fn shape_of(e: &EventRef<'_>) -> u64 {
+    let mut s = Signature::default();
+    s.count(e.body().len());
+    for (key, value) in e.headers() {
+        s.exact(key.name());
+        s.count(value.len());
+    }
+    s.value()
+}
+
 /// Feeds these pieces and then the end of input.
 fn pieces<D>(mut decode: D, pieces: &[&[u8]], limits: BatchLimits) -> Result<Made, String>
 where
     D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
 {
-    let mut made = Made { events: Vec::new(), fault: None, calls: 0 };
+    let mut made = Made::default();
     let mut left: Vec<u8> = Vec::new();
     for (i, piece) in pieces.iter().chain([&&[][..]]).enumerate() {
         left.extend_from_slice(piece);
@@ -70,7 +84,7 @@ fn bytewise<D>(mut decode: D, input: &[u8], limits: BatchLimits) -> Result<Made,
 where
     D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
 {
-    let mut made = Made { events: Vec::new(), fault: None, calls: 0 };
+    let mut made = Made::default();
     let buffer = Buffer::owned(input.to_vec());
     let mut from = 0;
     for to in (1..=input.len()).chain([input.len()]).zip(1..) {
@@ -108,7 +122,12 @@ where
             return Err(format!("puts {} events where {} are allowed", batch.len(), limits.events));
         }
         at += done.used;
-        made.events.extend(batch.iter().map(|e| hash_of(&e)));
+        for e in batch.iter() {
+            made.events.push(hash_of(&e));
+            if made.shapes.len() < 3 {
+                made.shapes.insert(shape_of(&e));
+            }
+        }
         match done.then {
             Then::NeedMore => return Ok(at - from),
             Then::Full if batch.is_empty() => return Err("says Full without an event".to_owned()),
@@ -142,6 +161,7 @@ where
     }
     let mut s = Signature::default();
     s.count(whole.events.len());
+    s.exact(&whole.shapes);
     s.count(whole.calls);
     s.words(whole.fault.as_ref().map_or("", |f| f.reason.as_str()));
     Ok(s)

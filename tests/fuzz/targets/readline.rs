@@ -12,7 +12,7 @@ pub static TARGET: Target = Target {
     seeds,
     mutate: mutate::bytes,
     words: WORDS,
-    longest: 1 << 16,
+    longest: 1 << 14,
     memory: (64, 1 << 20),
     run,
 };

@@ -127,12 +127,13 @@ fn run(input: &[u8]) -> Verdict {
         Ok(replacement) => {
             let mut out = Vec::new();
             let replaced = Text::new(bytes).replace_all(&mut matcher, &replacement, MOST, &mut out);
-            if out.len() > MOST {
-                return Err(format!("is replaced by {} bytes", out.len()));
-            }
             s.exact(format!("{replaced:?}"));
-            if replaced == Replaced::Yes {
-                s.count(out.len());
+            match replaced {
+                Replaced::Yes if out.len() > MOST => {
+                    return Err(format!("is replaced by {} bytes", out.len()));
+                }
+                Replaced::Yes => s.count(out.len()),
+                _ => {}
             }
         }
     }

@@ -13,7 +13,7 @@ pub static STREAM: Target = Target {
     seeds,
     mutate: mutate::bytes,
     words: WORDS,
-    longest: 1 << 16,
+    longest: 1 << 14,
     memory: (64, 1 << 20),
     run: stream,
 };
