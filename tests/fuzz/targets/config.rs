@@ -72,7 +72,8 @@ impl Catalog for Harmless {
     }
 }
 
-/// Loads these texts for the agent most seeds have, twice: what is said must not depend on chance.
+/// Loads these texts for the agent most seeds have, twice: what is said must not depend on chance, but for the time in
+/// a date.
 pub fn run(input: &[u8]) -> Verdict {
     let texts: Vec<Text> = input
         .splitn(3, |b| *b == 0)
@@ -87,7 +88,8 @@ pub fn run(input: &[u8]) -> Verdict {
     let (plan, problems) = load();
     let said: Vec<String> = problems.sorted().iter().map(|p| p.to_string()).collect();
     let again: Vec<String> = load().1.sorted().iter().map(|p| p.to_string()).collect();
-    if let Some((a, b)) = said.iter().zip(&again).find(|(a, b)| a != b) {
+    let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    if let Some((a, b)) = said.iter().zip(&again).find(|(a, b)| a != b && letters(a) != letters(b)) {
         return Err(format!("finds something else the second time: {a:?}, then {b:?}"));
     }
     if plan.is_none() && problems.errors() == 0 {
