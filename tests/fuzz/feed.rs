@@ -13,7 +13,19 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Inputs up to this are fed byte by byte.
-const SHORT: usize = 4096;
+pub const SHORT: usize = 4096;
+
+/// What a decoder may do beside the contract, and need not do.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    /// Bytes may be left at the end of input.
+    pub may_leave: bool,
+    /// It ends batches where it is told to.
+    pub has_small_batches: bool,
+}
+
+/// Of decoders of lines.
+pub const LINES: Rules = Rules { may_leave: false, has_small_batches: true };
 
 /// What a decoder made of an input: a hash of each event, and the fault.
 #[derive(Default)]
@@ -57,7 +69,7 @@ fn shape_of(e: &EventRef<'_>) -> u64 {
 }
 
 /// Feeds these pieces and then the end of input.
-fn pieces<D>(mut decode: D, pieces: &[&[u8]], limits: BatchLimits) -> Result<Made, String>
+fn pieces<D>(mut decode: D, pieces: &[&[u8]], limits: BatchLimits, rules: Rules) -> Result<Made, String>
 where
     D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
 {
@@ -75,6 +87,7 @@ where
     }
     match left.len() {
         0 => Ok(made),
+        _ if rules.may_leave => Ok(made),
         n => Err(format!("leaves {n} bytes over at the end of input")),
     }
 }
@@ -132,6 +145,11 @@ where
             Then::NeedMore => return Ok(at - from),
             Then::Full if batch.is_empty() => return Err("says Full without an event".to_owned()),
             Then::Full => {}
+            Then::Call(call) => {
+                let mut s = Signature::default();
+                s.exact(format!("{call:?}"));
+                made.events.push(s.value());
+            }
             Then::Fail(fault) => {
                 made.fault = Some(fault);
                 return Ok(at - from);
@@ -141,19 +159,21 @@ where
 }
 
 /// Feeds an input in several ways to decoders that `make` gives, and compares.
-pub fn agree<D>(make: impl Fn() -> D, input: &[u8], limits: BatchLimits) -> Verdict
+pub fn agree<D>(make: impl Fn() -> D, input: &[u8], limits: BatchLimits, rules: Rules) -> Verdict
 where
     D: FnMut(&Chunk<'_>, bool, BatchLimits, &mut Batch) -> Decoded,
 {
     let mut random = Random::of(input);
-    let whole = pieces(make(), &[input], limits)?;
+    let whole = pieces(make(), &[input], limits, rules)?;
     let cuts = random.split(input);
-    let mut others = vec![("cut at random", pieces(make(), &cuts, limits)?)];
+    let mut others = vec![("cut at random", pieces(make(), &cuts, limits, rules)?)];
     if input.len() <= SHORT {
         others.push(("byte by byte", bytewise(make(), input, limits)?));
     }
-    let few = BatchLimits { events: 1 + random.below(3), bytes: 1 + random.below(200) };
-    others.push(("in small batches", pieces(make(), &[input], few)?));
+    if rules.has_small_batches {
+        let few = BatchLimits { events: 1 + random.below(3), bytes: 1 + random.below(200) };
+        others.push(("in small batches", pieces(make(), &[input], few, rules)?));
+    }
     for (how, made) in &others {
         if !made.says_the_same(&whole) {
             return Err(format!("gives {} {how}, but whole {}", made.show(), whole.show()));

@@ -80,5 +80,5 @@ fn run(input: &[u8]) -> Verdict {
         move |c: &Chunk<'_>, eof: bool, l: BatchLimits, b: &mut Batch| d.decode(c, eof, l, b)
     };
     let limits = BatchLimits { events: choose(chosen[3], &[100, 1, 7]), bytes: 1 << 20 };
-    feed::agree(make, text, limits)
+    feed::agree(make, text, limits, feed::LINES)
 }

@@ -2,12 +2,14 @@
 //!
 //! A target is one file with a `TARGET`, and one line in [`ALL`].
 
+mod avro;
 mod charset;
 mod config;
 mod dates;
 mod file_channel;
 mod flume_channel;
 mod http;
+mod inflate;
 mod interpolation;
 mod line;
 mod properties;
@@ -49,6 +51,9 @@ pub static ALL: &[&Target] = &[
     &interpolation::TARGET,
     &regex::TARGET,
     &http::TARGET,
+    &avro::CALLS,
+    &avro::ANSWERS,
+    &inflate::TARGET,
     &dates::TARGET,
     &file_channel::FILES,
     &file_channel::RECOVERY,

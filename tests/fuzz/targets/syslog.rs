@@ -109,7 +109,7 @@ fn stream(input: &[u8]) -> Verdict {
         move |c: &Chunk<'_>, eof: bool, l: BatchLimits, b: &mut Batch| d.decode(c, eof, NOW_MS, l, b)
     };
     let limits = BatchLimits { events: choose(chosen[3], &[100, 1, 7]), bytes: 1 << 20 };
-    feed::agree(make, text, limits)
+    feed::agree(make, text, limits, feed::LINES)
 }
 
 fn datagram(input: &[u8]) -> Verdict {
