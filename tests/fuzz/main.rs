@@ -30,7 +30,7 @@ use targets::Target;
 fn options() -> getopts::Options {
     let mut o = getopts::Options::new();
     o.optmulti("", "target", "only this one (default: all)", "NAME")
-        .optopt("", "seconds", "for each target (default: 1)", "S")
+        .optopt("", "seconds", "for each target (default: 0.8)", "S")
         .optopt("", "seed", "another one gives other inputs (default: 1)", "N")
         .optopt("", "corpus", "inputs to begin with, and where new ones go", "DIR")
         .optopt("", "trace", "write each input here before it is run", "FILE")
@@ -117,7 +117,7 @@ impl Run {
         }
         let path = |name: &str| m.opt_str(name).as_deref().map(Path::new).map(Path::to_owned);
         let plan = Plan {
-            time: Duration::from_secs_f64(number("seconds", 1.0)?),
+            time: Duration::from_secs_f64(number("seconds", 0.8)?),
             seed: number("seed", 1.0)? as u64,
             corpus: path("corpus"),
             trace: path("trace"),
