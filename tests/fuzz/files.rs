@@ -8,6 +8,7 @@ use crate::mutate;
 use crate::random::Random;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::OnceLock;
 
 #[derive(Clone)]
 pub struct File {
@@ -65,10 +66,16 @@ fn walk(dir: &Path, paths: &mut Vec<PathBuf>) {
 }
 
 /// The directories of this process; in memory where there is such a place.
-fn root() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    base.join(format!("flumed-fuzz-{}", std::process::id()))
+fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let name = format!("flumed-fuzz-{}", std::process::id());
+        let in_memory = Path::new("/dev/shm").join(&name);
+        match std::fs::create_dir_all(&in_memory) {
+            Ok(()) => in_memory,
+            Err(_) => std::env::temp_dir().join(name),
+        }
+    })
 }
 
 /// At the end of the process.

@@ -38,6 +38,7 @@ fn options() -> getopts::Options {
         .optopt("", "share", "of N processes this is number I: run every N-th target", "I/N")
         .optflag("", "list", "print the names of the targets")
         .optflag("h", "help", "print this");
+    o.optmulti("", "skip", "leave out those with this in their names", "TEXT");
     // What cargo test hands to every test there is.
     for flag in ["nocapture", "quiet", "exact", "ignored", "include-ignored", "show-output"] {
         o.optflag("", flag, "for cargo test: no effect");
@@ -101,6 +102,7 @@ impl Run {
         }
         let is_wanted = |t: &&Target| {
             (names.is_empty() || names.iter().any(|n| n == t.name))
+                && !m.opt_strs("skip").iter().any(|part| t.name.contains(part.as_str()))
                 && (m.free.is_empty() || m.free.iter().any(|part| t.name.contains(part.as_str())))
         };
         let (share, of) = match m.opt_str("share").as_deref().map(|s| s.split_once('/')) {
