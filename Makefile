@@ -31,7 +31,8 @@ layers:
 test:
 	$(CARGO) test
 
-# Against util-linux logger, rsyslog and Python, and beside real Apache Flume; as root, installs what is missing.
+# Against util-linux logger, rsyslog and Python, beside and between real Apache Flume, and with other Avro peers; as root,
+# installs what is missing.
 interop:
 	scripts/interop
 

@@ -1,5 +1,5 @@
 """The processes of the Avro cases: agents (flumed or Flume, one Avro source in front), and those who send or receive."""
-import os, re, subprocess
+import contextlib, os, re, subprocess, tempfile
 
 from children import DEADLINE, child, wait
 from flume.agents import PEER, Agent
@@ -65,13 +65,24 @@ def start_sdk(version, path, ports, threads=1, batch=50, shared=False, kind="def
              "hosts=" + " ".join(f"h{n}" for n in range(len(ports))), *hosts,
              *(f"{name.replace('_', '-')}={value}" for name, value in properties.items())]
     command = [PEER, "java", version, "256m", f"{HERE}/Sdk.java", *map(str, words)]
-    return child(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return program(*command)
+
+
+@contextlib.contextmanager
+def program(*command):
+    """Its log has a file of its own, so that it can neither block it nor get between what it prints."""
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        with child(*command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+            process.log = log
+            yield process
 
 
 def ended(process, timeout=DEADLINE):
     """What it printed, once it has ended well."""
     said = process.communicate(timeout=timeout)[0]
-    assert process.returncode == 0, f"{process.args[:3]} ended with {process.returncode}: {said[-3000:]}"
+    process.log.seek(0)
+    assert process.returncode == 0, \
+        f"{process.args[:3]} ended with {process.returncode}: {said} {process.log.read()[-3000:]}"
     return said
 
 
@@ -95,7 +106,7 @@ def log4j2(port, path, count, batch):
         "log4j2.configurationFile": f"{HERE}/log4j2.xml", "interop.port": port, "interop.batch": batch,
         "interop.file": path}.items()]
     command = [PEER, "java", "log4j2", "256m", *defines, f"{HERE}/Log.java", str(count)]
-    with child(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with program(*command) as process:
         ended(process)
     with open(path, encoding="utf-8", newline="") as f:
         records = [record.split("\ue001") for record in f.read().split("\ue000")[1:]]
@@ -104,8 +115,7 @@ def log4j2(port, path, count, batch):
 
 
 def avsc_client(port, path, batch, window):
-    with child(AVSC, "run", f"{HERE}/avsc.js", "client", str(port), path, str(batch), str(window),
-               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with program(AVSC, "run", f"{HERE}/avsc.js", "client", str(port), path, str(batch), str(window)) as process:
         return ended(process)
 
 
