@@ -5,7 +5,7 @@ front of it: versions of Flume (their agent or their SDK), `log4j2`, `avsc`.
 """
 import contextlib, os, re
 
-from children import stop, wait
+from children import wait
 from . import events, peers
 
 
@@ -33,8 +33,11 @@ class Scene:
 
     def stop(self):
         for agent in self.agents:
-            # Flume closes its Avro client only after a time-out, and has nothing left to lose then.
-            stop(agent.process) if "Flume" in agent.name else agent.stop()
+            if "Flume" in agent.name and agent is not self.agents[-1]:
+                agent.process.kill()  # it has sent all it had, and takes ten seconds to close its Avro client
+                agent.process.wait()
+            else:
+                agent.stop()
 
     def check(self, given, names, ordered=True):
         """What came out of these agents is what was given, once."""
