@@ -73,13 +73,22 @@ impl Deliver {
         })
     }
 
+    /// The most events of one call, which is stored whole: what every channel it may need takes in one transaction.
+    pub fn call_limits(&self) -> BatchLimits {
+        let all = self.required.iter().map(|&c| self.channels[c].limits());
+        let events = all.map(|l| l.transaction_capacity.min(l.capacity)).min().unwrap_or(usize::MAX);
+        BatchLimits { events, ..self.limits() }
+    }
+
     pub fn uses(&self, channel: &Arc<dyn Channel>) -> bool {
         self.channels.iter().any(|c| Arc::ptr_eq(c, channel))
     }
 
     /// Runs the interceptors and routes what they leave.
     pub fn prepare(&self, mut batch: Batch) -> Delivery {
-        self.chain.run(&mut batch);
+        if !batch.is_empty() {
+            self.chain.run(&mut batch);
+        }
         if batch.is_empty() {
             return Delivery::default();
         }

@@ -5,6 +5,7 @@
 //! got. What is left over is offered again, in front of the next bytes. After [`Then::Fail`] a decoder is
 //! not called again.
 
+pub mod avro;
 pub mod charset;
 pub mod civil;
 pub mod dateformat;
@@ -16,6 +17,7 @@ pub mod pattern;
 pub mod readline;
 pub mod syslog;
 pub mod text;
+pub mod zlib;
 
 #[cfg(test)]
 mod feed;
@@ -59,8 +61,35 @@ pub enum Then {
     NeedMore,
     /// A batch is complete (a limit was reached, or the protocol ends a batch here); call again for the rest.
     Full,
+    /// A call is complete: what the batch holds, were it nothing, is stored whole or refused, and gets one answer.
+    Call(Call),
     /// The peer broke the protocol: store what the batch holds, answer, close.
     Fail(Fault),
+}
+
+/// A call of an RPC.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Call {
+    pub kind: CallKind,
+    /// Why its events cannot be stored, if that is known already.
+    pub refused: Option<String>,
+}
+
+impl Call {
+    /// One that brings no events.
+    pub fn question() -> Call {
+        Call { kind: CallKind::Question, refused: None }
+    }
+}
+
+/// What calls are counted by.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum CallKind {
+    /// One event.
+    Append,
+    AppendBatch,
+    /// Nothing to be stored.
+    Question,
 }
 
 /// Why a connection cannot go on.

@@ -84,10 +84,7 @@ impl Batch {
     /// Bytes the batch needs when it owns everything: bodies, headers, records. What keeps alive a buffer that is
     /// mostly others' is copied out of it, so a channel is charged at most twice this.
     pub fn weight(&self) -> usize {
-        self.shared_used
-            + self.own.len()
-            + self.records.len() * std::mem::size_of::<Record>()
-            + self.headers.len() * std::mem::size_of::<Header>()
+        self.shared_used + self.own.len() + self.overhead()
     }
 
     /// Makes a buffer's bytes nameable by [`span_of`](Batch::span_of). Returns its segment.
@@ -106,6 +103,24 @@ impl Batch {
     pub fn span_of(&self, segment: u16, from: usize, to: usize) -> Span {
         debug_assert!(from <= to && to <= self.shared[segment as usize - 1].len());
         Span { segment, offset: from as u32, len: (to - from) as u32 }
+    }
+
+    /// Names bytes of the batch's own memory that [`set_own`](Batch::set_own) will bring.
+    pub fn span_of_own(&self, from: usize, to: usize) -> Span {
+        debug_assert!(from <= to && to <= u32::MAX as usize);
+        Span { segment: 0, offset: from as u32, len: (to - from) as u32 }
+    }
+
+    /// Makes these bytes the memory of a batch that has none of its own yet.
+    pub fn set_own(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.own.is_empty());
+        self.own = bytes;
+    }
+
+    /// Bytes of records and headers.
+    pub fn overhead(&self) -> usize {
+        self.records.len() * std::mem::size_of::<Record>()
+            + self.headers.len() * std::mem::size_of::<Header>()
     }
 
     /// Copies bytes into the batch.

@@ -136,6 +136,7 @@ mod tests {
                 After::Close
             }
             Then::Full => s.answer(0, Outcome::Stored, &mut out),
+            Then::Call(_) => unreachable!("no RPC"),
             Then::NeedMore => After::Continue,
         };
         (String::from_utf8(out).unwrap(), after)

@@ -16,6 +16,7 @@
 use super::intake::Intake;
 use super::outbox::Outbox;
 use super::park::Pending;
+use super::transport::Transport;
 use super::{After, Peer, Protocol, Session, Settings};
 use crate::channel::Wake;
 use crate::codec::Then;
@@ -90,6 +91,7 @@ pub(super) struct Conn {
     /// When it came to be naming or discarding.
     state_since: Instant,
     session: Option<Box<dyn Session>>,
+    transport: Transport,
     pending: Pending,
     out: Outbox,
     fault: Option<crate::codec::Fault>,
@@ -132,6 +134,7 @@ impl Conn {
             state: State::Naming,
             state_since: now,
             session: None,
+            transport: Transport::default(),
             out: Outbox::default(),
             fault: None,
             dead: false,
@@ -150,10 +153,37 @@ impl Conn {
     pub fn open(&mut self, protocol: &dyn Protocol, name: Option<String>) {
         if self.state == State::Naming {
             self.peer.name = name;
-            self.session = Some(protocol.open(&self.peer));
-            self.pending.can_refuse = protocol.can_refuse();
             self.state = State::Open;
+            if protocol.deflates() {
+                self.transport = Transport::deflate();
+            }
+            match protocol.refuses(&self.peer) {
+                Some(why) => self.turn_away(why),
+                None => self.converse(protocol),
+            }
         }
+    }
+
+    /// Begins a session.
+    fn converse(&mut self, protocol: &dyn Protocol) {
+        self.session = Some(protocol.open(&self.peer));
+        self.pending.can_refuse = protocol.can_refuse();
+        self.pending.makes_calls = protocol.makes_calls();
+    }
+
+    /// This peer is not served.
+    fn turn_away(&mut self, why: String) {
+        self.pending.deliver.counters.connection_refused.one();
+        self.broken = Some(why);
+        self.dead = true;
+        self.intake.eof = true;
+        self.state = State::Ending;
+    }
+
+    /// Bytes of a message that will not come to its end.
+    fn unfinished(&self) -> usize {
+        let session = self.session.as_ref().filter(|_| self.pending.makes_calls).map_or(0, |s| s.memory());
+        self.intake.unfinished() + session
     }
 
     pub fn is_naming(&self) -> bool {
@@ -199,10 +229,14 @@ impl Conn {
 
     /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
     fn break_off(&mut self, e: &io::Error) {
-        let rest = self.intake.unfinished();
+        let rest = self.unfinished();
         if rest > 0 {
             self.pending.deliver.counters.event_read_fail.one();
             self.broken = Some(format!("{e}; {rest} bytes of an unfinished message dropped"));
+        }
+        if e.kind() == io::ErrorKind::InvalidData {
+            self.pending.deliver.counters.event_read_fail.one();
+            self.broken.get_or_insert_with(|| e.to_string());
         }
         self.intake.discard();
         self.intake.eof = true;
@@ -228,7 +262,8 @@ impl Conn {
         let mut starved = false;
         if self.may_read(t) {
             if t.may_read {
-                let n = self.intake.read(&mut self.socket, t.pool, self.hang_up)?;
+                let closing = self.hang_up || self.transport.holds_back();
+                let n = self.intake.read(&mut self.transport.over(&mut self.socket), t.pool, closing)?;
                 if n > 0 {
                     self.last_active = t.now;
                 }
@@ -280,7 +315,7 @@ impl Conn {
         }
         if self.state == State::Ending && through {
             if let Some(fault) = self.fault.take() {
-                self.out.bytes().extend_from_slice(&fault.answer);
+                self.transport.put(&fault.answer, self.out.bytes());
                 self.broken = Some(fault.reason);
                 if self.flush(t).is_err() {
                     return Step::Closed(self.broken.take());
@@ -327,8 +362,12 @@ impl Conn {
 
     /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.
     fn end(&mut self, t: &Turn<'_>) -> Step {
-        if self.intake.unfinished() > 0 {
+        if self.unfinished() > 0 {
             self.pending.deliver.counters.event_read_fail.one();
+            let why = || format!("it closed within a message, of which {} bytes had come", self.unfinished());
+            if self.pending.makes_calls && self.broken.is_none() {
+                self.broken = Some(why());
+            }
         }
         let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
         if self.intake.eof || !talked {
@@ -362,18 +401,23 @@ impl Conn {
             let Some(chunk) = self.intake.in_hand() else { return };
             let session = self.session.as_mut().expect("an open connection has a session");
             let mut batch = Batch::new();
-            let limits = self.pending.deliver.limits();
+            let limits = match self.pending.makes_calls {
+                true => self.pending.deliver.call_limits(),
+                false => self.pending.deliver.limits(),
+            };
             let decoded = session.decode(&chunk, self.intake.eof, limits, &mut batch);
             self.intake.used(decoded.used);
-            if decoded.used > 0 {
-                self.message_since = None;
-            }
+            let mut call = None;
             let complete = match decoded.then {
                 Then::NeedMore => {
                     self.intake.put_rest_aside(t.pool);
                     !batch.is_empty()
                 }
                 Then::Full => true,
+                Then::Call(c) => {
+                    call = Some(c);
+                    true
+                }
                 Then::Fail(fault) => {
                     self.pending.deliver.counters.event_read_fail.one();
                     self.fault = Some(fault);
@@ -382,8 +426,12 @@ impl Conn {
                     !batch.is_empty()
                 }
             };
+            // A session that takes in a message piece by piece is still at the same message.
+            if complete || (decoded.used > 0 && session.memory() <= SMALL) {
+                self.message_since = None;
+            }
             if complete {
-                self.pending.offer(batch, t.now);
+                self.pending.offer(batch, call, t.now);
                 self.settle();
             }
         }
@@ -391,15 +439,18 @@ impl Conn {
 
     /// Writes the answers whose turn has come.
     fn settle(&mut self) {
-        let (session, out) = (&mut self.session, self.out.bytes());
+        let (session, transport, out) = (&mut self.session, &mut self.transport, self.out.bytes());
         let mut after = After::Continue;
+        let mut inner = Vec::new();
         self.pending.settle(&mut |events, outcome| {
             if let (Some(session), After::Continue) = (session.as_mut(), after) {
-                if session.answer(events, outcome, out) == After::Close {
+                let over = if transport.holds_back() { &mut inner } else { &mut *out };
+                if session.answer(events, outcome, over) == After::Close {
                     after = After::Close;
                 }
             }
         });
+        transport.put(&inner, out);
         if after == After::Close && self.state == State::Open {
             self.state = State::Ending;
             self.intake.discard();

@@ -27,6 +27,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transport;
 mod udp;
 
 pub use bind::{bind_tcp, bind_udp, BindError, Endpoint};
@@ -80,12 +81,20 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// Its name, where the protocol asked for it: from the reverse look-up, else the address.
     pub name: Option<String>,
+    /// Whether it is this very machine.
+    pub is_local: bool,
 }
 
 impl Peer {
     /// The address: an IPv4 one as itself also on a dual-stack listener.
     pub fn ip(&self) -> IpAddr {
         plain_ip(self.addr.ip())
+    }
+
+    /// Whether a connection from there to `local` never left the machine.
+    fn is_local(from: SocketAddr, local: Option<SocketAddr>) -> bool {
+        let ip = plain_ip(from.ip());
+        ip.is_loopback() || local.is_some_and(|l| plain_ip(l.ip()) == ip)
     }
 
     /// The address as header text.
@@ -125,6 +134,19 @@ pub trait Protocol: Send + Sync {
     }
     /// Whether the protocol can tell a sender no. Where it cannot, a connection waits for its channel for ever.
     fn can_refuse(&self) -> bool;
+    /// Whether its sessions decode calls ([`Then::Call`](crate::codec::Then::Call)). A batch of lines may be stored in
+    /// parts, a call may not.
+    fn makes_calls(&self) -> bool {
+        false
+    }
+    /// Why this peer is not served, if it is not.
+    fn refuses(&self, _peer: &Peer) -> Option<String> {
+        None
+    }
+    /// Whether both directions are zlib streams.
+    fn deflates(&self) -> bool {
+        false
+    }
     fn open(&self, peer: &Peer) -> Box<dyn Session>;
 }
 
@@ -136,7 +158,12 @@ pub trait Session: Send {
     fn memory(&self) -> usize {
         0
     }
-    /// Appends the answer to `events` decoded events, in the order of decoding.
+    /// Whether it goes on where its source is replaced by another of its kind: what was agreed on with the peer when the
+    /// connection began still holds. Otherwise the new source opens a session.
+    fn outlives_its_source(&self) -> bool {
+        false
+    }
+    /// Appends the answer to `events` decoded events, or to a call, in the order of decoding.
     fn answer(&mut self, events: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After;
 }
 

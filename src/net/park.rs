@@ -15,6 +15,7 @@
 use super::throttle::Throttle;
 use super::Outcome;
 use crate::channel::{PutError, TicketState, Wake};
+use crate::codec::{Call, CallKind};
 use crate::deliver::{tell_full, Attempt, Deliver, Delivery, Place};
 use crate::event::Batch;
 use std::collections::VecDeque;
@@ -27,16 +28,24 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Batches on their way that there is room for while there are none.
 const FEW: usize = 4;
 
+/// What an answer is for.
+#[derive(Clone, Copy)]
+struct Asked {
+    events: usize,
+    /// The batch is a call.
+    call: Option<CallKind>,
+}
+
 /// A batch whose tickets are open.
 struct Slot {
-    asked: usize,
+    asked: Asked,
     delivery: Delivery,
     outcome: Option<Result<(), String>>,
 }
 
 /// A batch that waits for its channels.
 struct Parked {
-    asked: usize,
+    asked: Asked,
     delivery: Delivery,
     wait: Wait,
 }
@@ -58,6 +67,8 @@ pub(super) struct Pending {
     pub deliver: Arc<Deliver>,
     /// Whether the protocol can tell a sender no. Where it cannot, a batch waits for ever.
     pub can_refuse: bool,
+    /// Whether batches are calls.
+    pub makes_calls: bool,
     wake: Arc<dyn Wake>,
     /// For logs.
     peer: SocketAddr,
@@ -74,6 +85,7 @@ impl Pending {
         Pending {
             deliver,
             can_refuse: false,
+            makes_calls: false,
             wake,
             peer,
             slots,
@@ -98,17 +110,27 @@ impl Pending {
     }
 
     /// Takes a decoded batch.
-    pub fn offer(&mut self, batch: Batch, now: Instant) {
-        let asked = batch.len();
-        self.deliver.counters.event_received.add(asked);
-        self.in_hand = asked;
+    pub fn offer(&mut self, batch: Batch, call: Option<Call>, now: Instant) {
+        let (kind, refused) = call.map_or((None, None), |c| (Some(c.kind), c.refused));
+        let asked = Asked { events: batch.len(), call: kind };
+        let counters = &self.deliver.counters;
+        counters.event_received.add(asked.events);
+        match kind {
+            Some(CallKind::Append) => counters.append_received.one(),
+            Some(CallKind::AppendBatch) => counters.append_batch_received.one(),
+            Some(CallKind::Question) | None => {}
+        }
+        if let Some(why) = refused {
+            return self.queue_answer(asked, Delivery::default(), Some(Err(why)));
+        }
+        self.in_hand = asked.events;
         let delivery = self.deliver.prepare(batch);
         self.store(asked, delivery, None, now);
         self.in_hand = 0;
     }
 
     /// Tries to store a batch; queues its answer, or parks it (again).
-    fn store(&mut self, asked: usize, mut delivery: Delivery, wait: Option<Wait>, now: Instant) {
+    fn store(&mut self, asked: Asked, mut delivery: Delivery, wait: Option<Wait>, now: Instant) {
         let mut attempt =
             delivery.attempt(&self.deliver, wait.as_ref().map(|w| w.place.waiter()), &self.wake);
         let is_new = wait.is_none();
@@ -156,18 +178,20 @@ impl Pending {
 
     /// Cuts a batch in two that is larger than a channel takes at once: interceptors made it grow, or the channel's
     /// limits were lowered. Returns what each half answers for. Where some events were filtered out nobody can tell
-    /// which half they were asked with: a protocol with answers has to refuse such a batch.
-    fn halve(&self, asked: usize, delivery: &mut Delivery) -> Option<(usize, (usize, Delivery))> {
-        if self.can_refuse && asked != delivery.events() {
+    /// which half they were asked with: a protocol with answers has to refuse such a batch. A call is stored whole or not
+    /// at all: half of one that is refused would come again, and again, with each new try.
+    fn halve(&self, asked: Asked, delivery: &mut Delivery) -> Option<(Asked, (Asked, Delivery))> {
+        if asked.call.is_some() || (self.can_refuse && asked.events != delivery.events()) {
             return None;
         }
         let rest = delivery.split()?;
-        let of_rest = rest.events().min(asked);
-        Some((asked - of_rest, (of_rest, rest)))
+        let of_rest = rest.events().min(asked.events);
+        let of = |events| Asked { events, call: None };
+        Some((of(asked.events - of_rest), (of(of_rest), rest)))
     }
 
     /// The second half does not pass the first.
-    fn store_halves(&mut self, front: (usize, Delivery), rest: (usize, Delivery), wait: Wait, now: Instant) {
+    fn store_halves(&mut self, front: (Asked, Delivery), rest: (Asked, Delivery), wait: Wait, now: Instant) {
         let parked = self.parked.len();
         self.store(front.0, front.1, Some(wait), now);
         if self.parked.len() > parked {
@@ -177,7 +201,7 @@ impl Pending {
         }
     }
 
-    fn park(&mut self, asked: usize, mut delivery: Delivery, wait: Wait) {
+    fn park(&mut self, asked: Asked, mut delivery: Delivery, wait: Wait) {
         self.deliver.counters.parked.add(1);
         delivery.compact();
         self.parked.push_back(Parked { asked, delivery, wait });
@@ -194,7 +218,7 @@ impl Pending {
             let Some(p) = self.parked.pop_front() else { return };
             self.deliver.counters.parked.add(-1);
             let others = self.parked.len();
-            self.in_hand = p.asked;
+            self.in_hand = p.asked.events;
             self.store(p.asked, p.delivery, Some(p.wait), now);
             self.in_hand = 0;
             let again = self.parked.len() - others;
@@ -206,7 +230,7 @@ impl Pending {
     }
 
     /// Puts an answer behind those that are open. Without an outcome the delivery's tickets decide.
-    fn queue_answer(&mut self, asked: usize, delivery: Delivery, outcome: Option<Result<(), String>>) {
+    fn queue_answer(&mut self, asked: Asked, delivery: Delivery, outcome: Option<Result<(), String>>) {
         self.slots.push_back(Slot { asked, delivery, outcome });
     }
 
@@ -238,17 +262,33 @@ impl Pending {
             let counters = &self.deliver.counters;
             let stored = match slot.outcome.expect("set above") {
                 Ok(()) => {
-                    counters.event_accepted.add(slot.asked);
+                    counters.event_accepted.add(slot.asked.events);
+                    match slot.asked.call {
+                        Some(CallKind::Append) => counters.append_accepted.one(),
+                        Some(CallKind::AppendBatch) => counters.append_batch_accepted.one(),
+                        Some(CallKind::Question) | None => {}
+                    }
                     Ok(())
                 }
                 Err(why) => {
                     counters.channel_write_fail.one();
                     if self.can_refuse {
-                        counters.event_refused.add(slot.asked);
-                    } else {
-                        counters.event_dropped.add(slot.asked);
-                        if let Some(note) = self.told.pass(Instant::now()) {
-                            let (source, n) = (&counters.name, slot.asked);
+                        counters.event_refused.add(slot.asked.events);
+                    }
+                    // The answer to a call has no room for the reason.
+                    let silent = !self.can_refuse || slot.asked.call.is_some();
+                    let pass = silent.then(|| self.told.pass(Instant::now())).flatten();
+                    if let (Some(note), true) = (pass.as_ref(), self.can_refuse) {
+                        let (source, n) = (&counters.name, slot.asked.events);
+                        log::warn!(
+                            "source {source}: a batch of {n} events from {} is refused: {why}{note}",
+                            self.peer
+                        );
+                    }
+                    if !self.can_refuse {
+                        counters.event_dropped.add(slot.asked.events);
+                        if let Some(note) = pass {
+                            let (source, n) = (&counters.name, slot.asked.events);
                             log::error!(
                                 "source {source}: {n} events from {} are lost: {why}{note}",
                                 self.peer
@@ -262,7 +302,7 @@ impl Pending {
                 Ok(()) => Outcome::Stored,
                 Err(why) => Outcome::Refused(why),
             };
-            answer(slot.asked, outcome);
+            answer(slot.asked.events, outcome);
         }
     }
 
@@ -289,7 +329,7 @@ impl Pending {
             self.deliver.counters.parked.add(-1);
             self.slots.push_back(Slot { asked, delivery, outcome: Some(Err(why.to_owned())) });
         }
-        self.slots.iter().filter(|s| matches!(s.outcome, Some(Err(_)))).map(|s| s.asked).sum()
+        self.slots.iter().filter(|s| matches!(s.outcome, Some(Err(_)))).map(|s| s.asked.events).sum()
     }
 
     /// Gives up everything that is not stored; returns how many events that is. Open tickets no longer have anyone
@@ -299,9 +339,9 @@ impl Pending {
         let counters = self.deliver.counters.clone();
         for p in self.parked.drain(..) {
             counters.parked.add(-1);
-            lost += p.asked;
+            lost += p.asked.events;
         }
-        let unanswered: usize = self.slots.drain(..).map(|s| s.asked).sum();
+        let unanswered: usize = self.slots.drain(..).map(|s| s.asked.events).sum();
         lost += unanswered;
         if self.can_refuse {
             counters.event_refused.add(lost);

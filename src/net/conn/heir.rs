@@ -36,8 +36,10 @@ impl Conn {
             || self.session.as_ref().is_some_and(|s| s.memory() > 0);
         if self.state == State::Open && !half_read {
             if let Some(protocol) = self.next_protocol.take() {
-                self.pending.can_refuse = protocol.can_refuse();
-                self.session = Some(protocol.open(&self.peer));
+                if self.session.as_ref().is_some_and(|s| s.outlives_its_source()) {
+                    return;
+                }
+                self.converse(protocol.as_ref());
             }
         }
     }

@@ -1,0 +1,229 @@
+//! The client's side of a connection: calls out, answers in, matched by their serial numbers.
+//!
+//! The first call carries a handshake and stands alone until that is answered. A server that does not know our hash
+//! wants the text: [`Reply::Again`] says that the call, which it has not carried out, is to be made once more.
+
+use super::event::put_event;
+use super::frame::{self, Frames, Message};
+use super::handshake::{self, Match};
+use super::protocol::Hash;
+use super::wire::{self, put_bytes, put_long, Input, Malformed};
+use super::Status;
+use crate::event::EventRef;
+
+/// More than any answer has, were it an error with a long text.
+const LONGEST_REPLY: usize = 4 << 20;
+/// A frame's lengths are 32 bits with a sign.
+const LARGEST: usize = i32::MAX as usize;
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    Status(Status),
+    /// The server could not carry out the call; its words.
+    Error(String),
+    /// The call was not carried out: make it again.
+    Again,
+}
+
+/// Why a connection is of no use any more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReplyError(pub String);
+
+impl From<Malformed> for ReplyError {
+    fn from(Malformed(why): Malformed) -> ReplyError {
+        ReplyError(format!("an answer that makes no sense: {why}"))
+    }
+}
+
+enum Handshake {
+    Due,
+    /// The server wants our text; its own hash.
+    Wanted(Hash),
+    Done,
+}
+
+pub struct Caller {
+    frames: Frames,
+    serial: i32,
+    handshake: Handshake,
+    /// The parameters of the call being written.
+    parameters: Vec<u8>,
+}
+
+impl Default for Caller {
+    fn default() -> Caller {
+        Caller {
+            frames: Frames::new(LONGEST_REPLY),
+            serial: 0,
+            handshake: Handshake::Due,
+            parameters: Vec::new(),
+        }
+    }
+}
+
+impl Caller {
+    /// Whether several calls may be on their way.
+    pub fn may_pipeline(&self) -> bool {
+        matches!(self.handshake, Handshake::Done)
+    }
+
+    /// Adds a call with one event; returns its serial number, or `None` for one that no message holds.
+    pub fn append(&mut self, event: EventRef<'_>, out: &mut Vec<u8>) -> Option<i32> {
+        self.parameters.clear();
+        put_event(&mut self.parameters, event);
+        self.call("append", out)
+    }
+
+    /// Adds a call with a batch.
+    pub fn append_batch<'a>(
+        &mut self,
+        events: impl ExactSizeIterator<Item = EventRef<'a>>,
+        out: &mut Vec<u8>,
+    ) -> Option<i32> {
+        self.parameters.clear();
+        if events.len() > 0 {
+            put_long(&mut self.parameters, events.len() as i64);
+            events.for_each(|e| put_event(&mut self.parameters, e));
+        }
+        self.parameters.push(0);
+        self.call("appendBatch", out)
+    }
+
+    fn call(&mut self, name: &str, out: &mut Vec<u8>) -> Option<i32> {
+        let mut head = Vec::new();
+        match &self.handshake {
+            Handshake::Due => handshake::put_request(&mut head, None),
+            Handshake::Wanted(server) => handshake::put_request(&mut head, Some(server)),
+            Handshake::Done => {}
+        }
+        // No metadata.
+        head.push(0);
+        put_bytes(&mut head, name.as_bytes());
+        if self.parameters.len() > LARGEST {
+            return None;
+        }
+        self.serial = self.serial.wrapping_add(1);
+        frame::put(out, self.serial, &[&head, &self.parameters]);
+        Some(self.serial)
+    }
+
+    /// Takes what it can of `bytes`: how many, and an answer with its serial number if one is complete.
+    pub fn feed(&mut self, bytes: &[u8]) -> (usize, Result<Option<(i32, Reply)>, ReplyError>) {
+        let (used, got) = self.frames.feed(bytes);
+        let reply = match got {
+            Ok(None) => Ok(None),
+            Ok(Some(message)) => self.reply(&message).map(|r| Some((message.serial, r))),
+            Err(why) => Err(ReplyError(why)),
+        };
+        (used, reply)
+    }
+
+    fn reply(&mut self, message: &Message) -> Result<Reply, ReplyError> {
+        let mut input = Input::new(&message.bytes);
+        if !self.may_pipeline() {
+            let response = handshake::read_response(&mut input)?;
+            response.agrees.map_err(|why| ReplyError(format!("the server speaks {why}")))?;
+            match (response.matched, response.server, &self.handshake) {
+                (Match::None, Some(server), Handshake::Due) => {
+                    self.handshake = Handshake::Wanted(server);
+                    return Ok(Reply::Again);
+                }
+                (Match::None, ..) => {
+                    return Err(ReplyError(
+                        "the server knows our protocol neither by its hash nor its text".into(),
+                    ))
+                }
+                (Match::Both | Match::Client, ..) => self.handshake = Handshake::Done,
+            }
+        }
+        Ok(outcome(&mut input)?)
+    }
+}
+
+fn outcome(input: &mut Input<'_>) -> wire::Result<Reply> {
+    input.skip_map()?;
+    if input.take(1)? == [0] {
+        let index = input.long()?;
+        return Status::of(index).map(Reply::Status).ok_or(Malformed("a status out of range"));
+    }
+    // The only error there is in the protocol is a string.
+    if input.long()? != 0 {
+        return Err(Malformed("an error of an unknown type"));
+    }
+    Ok(Reply::Error(String::from_utf8_lossy(input.bytes()?).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Batch, Body};
+
+    fn batch(bodies: &[&str]) -> Batch {
+        let mut b = Batch::new();
+        bodies.iter().for_each(|t| b.push(Body::Copy(t.as_bytes())));
+        b
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap();
+        digits.chunks(2).map(pair).collect()
+    }
+
+    #[test]
+    fn calls_have_the_bytes_of_javas() {
+        let mut c = Caller::default();
+        let mut out = Vec::new();
+        let mut event = Batch::new();
+        event.push(Body::Copy(b"hi"));
+        let v = event.store(b"v");
+        event.push_header(crate::event::Key::intern("k").unwrap(), v);
+        assert_eq!(c.append(event.get(0), &mut out), Some(1));
+        let first = "00000001 00000002 0000002b 86aadae2c45474c0fe93ffd0f2350a65 00
+            86aadae2c45474c0fe93ffd0f2350a65 02 00 00 0c 617070656e64 00000009 02 02 6b 02 76 00 04 6869";
+        assert_eq!(out, hex(first));
+        let reply = hex("00000001 00000003 00000004 00000000 00000001 00 00000002 00 00");
+        assert_eq!(c.feed(&reply), (reply.len(), Ok(Some((1, Reply::Status(Status::Ok))))));
+        assert!(c.may_pipeline());
+        out.clear();
+        assert_eq!(c.append_batch(batch(&["a", "b"]).iter(), &mut out), Some(2));
+        let second =
+            "00000002 00000002 0000000d 00 16 617070656e644261746368 00000008 04 00 02 61 00 02 62 00";
+        assert_eq!(out, hex(second));
+        let reply = hex("00000002 00000003 00000000 00000001 00 00000002 00 02");
+        assert_eq!(c.feed(&reply).1, Ok(Some((2, Reply::Status(Status::Failed)))));
+    }
+
+    #[test]
+    fn a_server_that_wants_the_text_gets_it_once() {
+        let mut c = Caller::default();
+        let mut out = Vec::new();
+        c.append_batch(batch(&[]).iter(), &mut out);
+        let mut none = Vec::new();
+        handshake::put_response(&mut none, Match::None);
+        let mut frame = Vec::new();
+        frame::put(&mut frame, 1, &[&none]);
+        assert_eq!(c.feed(&frame).1, Ok(Some((1, Reply::Again))));
+        out.clear();
+        assert_eq!(c.append_batch(batch(&[]).iter(), &mut out), Some(2));
+        assert!(out.windows(18).any(|w| w == b"AvroSourceProtocol"));
+        assert!(c.feed(&frame).1.unwrap_err().0.contains("neither by its hash nor its text"));
+    }
+
+    #[test]
+    fn errors_and_nonsense() {
+        let answer = |chunks: &[&[u8]]| {
+            let mut c = Caller { handshake: Handshake::Done, ..Caller::default() };
+            let mut frame = Vec::new();
+            frame::put(&mut frame, 1, chunks);
+            c.feed(&frame).1.map(|r| r.map(|(_, r)| r))
+        };
+        assert_eq!(answer(&[&[0, 0, 4]]), Ok(Some(Reply::Status(Status::Unknown))));
+        assert_eq!(answer(&[&[0, 1, 0, 4], b"no"]), Ok(Some(Reply::Error("no".into()))));
+        for bad in [&[][..], &[0], &[0, 0], &[0, 0, 6], &[0, 0, 1], &[0, 1, 2, 0], &[0, 1, 0, 4], &[9]] {
+            assert!(answer(&[bad]).is_err(), "{bad:?}");
+        }
+        assert!(Caller::default().feed(b"HTTP/1.1 400 Bad Request\r\n").1.is_err());
+    }
+}
