@@ -20,7 +20,8 @@ def run(flumed, only):
         began = time.monotonic()
         outcome, what = ("skipped", why) if why else one(case, flumed)
         tally[outcome] += 1
-        print(f"{outcome:7} avro-{name}" + (f": {what}" if what else f" ({time.monotonic() - began:.2f} s)"), flush=True)
+        took = f" ({time.monotonic() - began:.2f} s)"
+        print(f"{outcome:7} avro-{name}" + (f": {what}" if what else took), flush=True)
     return tally["ok"], tally["FAILED"], tally["skipped"]
 
 

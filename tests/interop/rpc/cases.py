@@ -1,7 +1,7 @@
 """flumed between peers that are not ours, over Avro: who sends, who receives, and that every event is the same.
 
-Each case is given the binary and a directory of its own; it fails by AssertionError. Peers that a case needs are named in
-front of it: versions of Flume (their agent or their SDK), `log4j2`, `avsc`.
+Each case is given the binary and a directory of its own; it fails by AssertionError. Peers that a case needs are named
+in front of it: versions of Flume (their agent or their SDK), `log4j2`, `avsc`.
 """
 import contextlib, os, re
 
@@ -75,7 +75,8 @@ def load_balanced(version):
     def case(s):
         given = events.given(2000)
         ports = [s.add(peers.last, "", name).port for name in ("one", "two")]
-        peers.sdk(version, s.file(given), ports, threads=3, batch=10, kind="default_loadbalance", host_selector="round_robin")
+        peers.sdk(version, s.file(given), ports, threads=3, batch=10, kind="default_loadbalance",
+                  host_selector="round_robin")
         s.check(given, ["one", "two"], ordered=False)
         shares = [len(events.rolled(s.out(name))) for name in ("one", "two")]
         assert min(shares) > len(given) // 4, f"not balanced: {shares}"

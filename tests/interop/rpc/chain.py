@@ -2,7 +2,8 @@
 
     python3 tests/interop/rpc/chain.py --flumed BINARY [--events N] [--deflate]
 
-Flume's SDK sends on two connections; the Flume agents are 1.11.0 and 1.9.0. `scripts/flume-peer prepare` for both comes first.
+Flume's SDK sends on two connections; the Flume agents are 1.11.0 and 1.9.0. `scripts/flume-peer prepare` for both comes
+first.
 """
 import argparse, contextlib, os, sys, tempfile, time
 

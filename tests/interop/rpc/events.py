@@ -14,7 +14,8 @@ def given(count=400):
     alphabet = bytes(b for b in range(256) if b != 10)
     kinds = [
         ({"host": "web01", "level": "INFO"}, b"plain"),
-        ({"städt": "Köln", "都市": "東京", "empty": "", "emoji 😀": "\U0001f680\u0000\u2028"}, "Grüße, привет, 你好 😀".encode()),
+        ({"städt": "Köln", "都市": "東京", "empty": "", "emoji 😀": "\U0001f680\u0000\u2028"},
+         "Grüße, привет, 你好 😀".encode()),
         ({}, b"no headers"),
         ({"only": "headers"}, b""),
         ({}, b""),

@@ -1,4 +1,4 @@
-"""The processes of the Avro cases: agents (flumed or Flume, one Avro source in front), and those who send or receive."""
+"""The processes of the Avro cases: agents (flumed or Flume) with an Avro source, and those who send or receive."""
 import contextlib, os, re, subprocess, tempfile
 
 from children import DEADLINE, child, wait
@@ -123,7 +123,8 @@ def avsc_server(stack, path, refuse=0):
     """Gives its port; it ends with the stack."""
     open(path, "w").close()
     log = stack.enter_context(open(f"{path}.log", "w"))
-    process = stack.enter_context(child(AVSC, "run", f"{HERE}/avsc.js", "server", path, str(refuse), stdout=log, stderr=log))
+    command = [AVSC, "run", f"{HERE}/avsc.js", "server", path, str(refuse)]
+    process = stack.enter_context(child(*command, stdout=log, stderr=log))
 
     def listening():
         with open(f"{path}.log") as f:

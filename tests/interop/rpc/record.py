@@ -66,7 +66,8 @@ def sdk(given=FEW, **how):
 def from_sink(deflate):
     """What an avro sink sends; it is fed by the SDK."""
     def act(scene):
-        relay = peers.relay(None, scene.version, f"{scene.directory}/relay", scene.proxy.port, deflate_on=deflate, batch=3)
+        relay = peers.relay(None, scene.version, f"{scene.directory}/relay", scene.proxy.port, deflate_on=deflate,
+                            batch=3)
         scene.stack.callback(relay.close)
         relay.started()
         peers.sdk(scene.version, scene.file(), [relay.port], batch=8)
@@ -107,7 +108,8 @@ def unusual(scene):
     client.send(wire.frame(9, message[:3], message[3:11], message[11:]))
     pairs = wire.sized(b"a") + wire.sized(b"1")
     more = wire.sized(b"b") + wire.sized(b"2")
-    blocks = wire.number(-1) + wire.number(len(pairs)) + pairs + wire.number(1) + more + b"\0" + wire.sized(b"two blocks")
+    blocks = wire.number(-1) + wire.number(len(pairs)) + pairs + wire.number(1) + more + b"\0"
+    blocks += wire.sized(b"two blocks")
     client.send(wire.frame(10, wire.call("append", blocks)))
     array = wire.number(-1) + wire.number(len(one)) + one + wire.number(2) + one + blocks + b"\0"
     client.send(wire.frame(11, wire.call("appendBatch", array)))

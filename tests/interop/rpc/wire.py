@@ -1,12 +1,12 @@
 """Avro RPC in Flume's Netty framing, by hand: to send what no client sends, and to read a recorded exchange back."""
-import hashlib, socket, struct, zlib
+import contextlib, hashlib, socket, struct, zlib
 
 from children import DEADLINE
 
 # The protocol with words of our own in it, so that no peer knows its hash.
-TEXT = b'{"protocol":"AvroSourceProtocol","namespace":"org.apache.flume.source.avro","doc":"by hand","types":[' \
-       b'{"type":"enum","name":"Status","symbols":["OK","FAILED","UNKNOWN"]},{"type":"record","name":"AvroFlumeEvent",' \
-       b'"fields":[{"name":"headers","type":{"type":"map","values":"string"}},{"name":"body","type":"bytes"}]}],' \
+TEXT = b'{"protocol":"AvroSourceProtocol","namespace":"org.apache.flume.source.avro","doc":"by hand",' \
+       b'"types":[{"type":"enum","name":"Status","symbols":["OK","FAILED","UNKNOWN"]},{"type":"record",' \
+       b'"name":"AvroFlumeEvent","fields":[{"name":"headers","type":{"type":"map","values":"string"}},{"name":"body","type":"bytes"}]}],' \
        b'"messages":{"append":{"request":[{"name":"event","type":"AvroFlumeEvent"}],"response":"Status"},"appendBatch":' \
        b'{"request":[{"name":"events","type":{"type":"array","items":"AvroFlumeEvent"}}],"response":"Status"}}}'
 HASH = hashlib.md5(TEXT).digest()
@@ -152,32 +152,20 @@ class Client:
         self.got = b""
 
     def send(self, data, replies=1):
-        """Sends it and waits for so many more replies."""
+        """Sends it and waits for so many more replies, or the end."""
         self.socket.sendall(data)
-        had = len(self.whole())
-        while len(self.whole()) < had + replies:
-            piece = self.socket.recv(65536)
-            if not piece:
-                break
+        want = self.replies() + replies
+        while self.replies() < want and (piece := self.socket.recv(65536)):
             self.got += piece
 
-    def whole(self):
-        try:
-            return frames(self.got)
-        except (Short, struct.error):
-            return self.before_cut()
-
-    def before_cut(self):
-        found, at = [], Reader(self.got)
-        try:
+    def replies(self):
+        """How many are here, whole."""
+        at, found = Reader(self.got), 0
+        with contextlib.suppress(Short):
             while at.at < len(self.got):
-                start = at.at
-                _, count = struct.unpack(">ii", at.take(8))
-                for _ in range(count):
+                for _ in range(struct.unpack(">ii", at.take(8))[1]):
                     at.take(struct.unpack(">i", at.take(4))[0])
-                found.append(self.got[start:at.at])
-        except Short:
-            pass
+                found += 1
         return found
 
     def close(self):
