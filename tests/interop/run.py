@@ -1,4 +1,5 @@
-"""Real syslog senders against the real flumed: what they send comes out, with the right headers.
+"""Real syslog senders against the real flumed: what they send comes out, with the right headers. The packages `flume` and
+`rpc` have the cases beside Apache Flume and over Avro.
 
 Each case starts an agent of its own on a port the kernel chose, lets one peer send, waits until all events are in
 the file (written with headers, by header_and_text), stops the agent and compares. `--record` puts a plain recorder
@@ -8,7 +9,7 @@ Standard library only; children are stopped by their process id; every wait has 
 import argparse, contextlib, datetime, logging, logging.handlers, os, re, signal, socket, subprocess, sys
 import tempfile, threading, time
 
-import flume
+import flume, rpc
 from children import DEADLINE, child, wait
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -331,8 +332,10 @@ def main():
         except (AssertionError, OSError, subprocess.SubprocessError) as e:
             failed += 1
             print(f"FAILED  {case.name}: {e}", flush=True)
-    tally = flume.run(os.path.abspath(args.flumed), args.only)
-    passed, failed, skipped = passed + tally[0], failed + tally[1], tally[2]
+    skipped = 0
+    for more in (flume, rpc):
+        tally = more.run(os.path.abspath(args.flumed), args.only)
+        passed, failed, skipped = passed + tally[0], failed + tally[1], skipped + tally[2]
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed or not passed + skipped else 0
 
