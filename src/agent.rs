@@ -19,7 +19,7 @@ use crate::lifecycle::{CUT_SHORT, FAILURE};
 use crate::net::{self, Loops, Names, Settings, SourceId};
 use crate::registry;
 use channels::{Gone, OpenedChannel};
-use sinks::RunningSink;
+use sinks::{Gates, RunningSink};
 use sources::{Leaving, Served};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
@@ -187,10 +187,11 @@ impl Agent {
         for c in &agent.plan.channels {
             agent.channels.push(OpenedChannel::new(c, heap)?);
         }
+        let mut gates = Gates::default();
         for k in &agent.plan.sinks {
             let counters = SinkCounters::new(&k.planned.name);
             let channel = channel_named(&agent.channels, &k.channel)?;
-            agent.sinks.push(RunningSink::new(k.clone(), counters, channel));
+            agent.sinks.push(RunningSink::new(&agent.plan, k.clone(), counters, channel, &mut gates)?);
         }
         for r in agent.plan.sources.clone() {
             let counters = SourceCounters::new(&r.planned.name);

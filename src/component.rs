@@ -3,7 +3,7 @@
 
 use crate::channel::Take;
 use crate::codec::BatchLimits;
-use crate::config::{Context, Spec};
+use crate::config::{Context, GroupCheck, Spec};
 use crate::counters::{SinkCounters, SourceCounters};
 use crate::event::Batch;
 use crate::lifecycle::Stop;
@@ -83,6 +83,55 @@ pub struct SinkParts {
 
 pub type BuildSink = fn(&Context, SinkParts) -> Box<dyn Sink>;
 pub type SinkSpec = Spec<BuildSink>;
+
+/// Decides which sink of a group takes events next. Pure: called under the lock of the group's gate (`runner::gate`),
+/// with the time passed in. The group's sinks that share a channel have one of their own; they are known by their place
+/// in the group's list.
+pub trait Processor: Send {
+    /// One of those that wait, to be let take. Called again until it names none, whenever something has happened or a
+    /// time that [`left_out`](Processor::left_out) names has come.
+    fn choose(&mut self, doing: &[Doing], now: Instant) -> Option<usize>;
+
+    /// The one that takes while all is well, where there is one. Another that waits on the empty channel is called back.
+    fn leader(&self, _doing: &[Doing]) -> Option<usize> {
+        None
+    }
+
+    /// A sink has events of the channel now, and will succeed or fail.
+    fn taken(&mut self, _member: usize) {}
+
+    fn succeeded(&mut self, _member: usize) {}
+
+    /// It could not start, deliver or commit, or panicked. What it had taken is in the channel again.
+    fn failed(&mut self, _member: usize, _now: Instant) {}
+
+    /// From when on a sink that failed may be tried again; `None`: it works, as far as is known.
+    fn left_out(&self, _member: usize) -> Option<Instant> {
+        None
+    }
+}
+
+/// What a sink of a group is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doing {
+    /// Its thread is not there.
+    Nothing,
+    /// It starts, does what is due, or pauses.
+    Other,
+    /// It waits to be let take.
+    Waiting,
+    /// It has been let, and has no events yet.
+    Taking,
+    Delivering,
+}
+
+/// How a processor judges a group, and is built for its sinks, given by name in the order of the group's list.
+pub struct BuildProcessor {
+    pub check: GroupCheck,
+    pub new: fn(&Context, &[String]) -> Box<dyn Processor>,
+}
+
+pub type ProcessorSpec = Spec<BuildProcessor>;
 
 /// A source that is asked for events. Called by one thread, `source:<name>`, which stores what it gets and waits where
 /// a channel is full: nothing is polled meanwhile.

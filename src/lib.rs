@@ -7,7 +7,7 @@
 //!     codec                     -> messages, as spans of the read buffer, in a Batch
 //!       deliver                 interceptors -> selector -> room in every channel -> append -> tickets
 //!         channel               transactional queue, takes whole batches
-//!           runner              one thread per sink: take, deliver, commit
+//!           runner, processor   one thread per sink: take, deliver, commit; in a group, one after the other
 //!             sink, serializer  -> files, other agents
 //! ```
 //!
@@ -30,6 +30,7 @@ pub mod lifecycle;
 pub mod lock;
 pub mod monitor;
 pub mod net;
+pub mod processor;
 pub mod registry;
 pub mod runner;
 pub mod selector;

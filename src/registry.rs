@@ -1,11 +1,11 @@
 //! Every component type, by the names users write. The only module that knows all kinds.
 
 use crate::channel::{self, ChannelSpec};
-use crate::component::{SinkSpec, SourceSpec};
-use crate::config::{Catalog, Declared, Kind, CONFIG_FILTERS};
+use crate::component::{ProcessorSpec, SinkSpec, SourceSpec};
+use crate::config::{Catalog, Context, Declared, GroupFinding, Kind, CONFIG_FILTERS};
 use crate::interceptor::{self, InterceptorSpec};
 use crate::selector::{self, SelectorSpec};
-use crate::{serializer, sink, source, unsupported};
+use crate::{processor, serializer, sink, source, unsupported};
 
 struct All;
 
@@ -32,6 +32,7 @@ impl Catalog for All {
             Kind::ExtractorSerializer => {
                 interceptor::EXTRACTOR_SERIALIZERS.iter().map(|s| &s.declared).collect()
             }
+            Kind::Processor => processor::ALL.iter().map(|s| &s.declared).collect(),
             Kind::Agent | Kind::Client => Vec::new(),
         }
     }
@@ -42,6 +43,10 @@ impl Catalog for All {
 
     fn unsupported_key(&self, kind: Kind, type_name: &str, key: &str) -> Option<String> {
         unsupported::key(kind, type_name, key)
+    }
+
+    fn group(&self, processor: &Context, sinks: &[String]) -> Vec<GroupFinding> {
+        self::processor(processor.declared()).map_or_else(Vec::new, |s| (s.build.check)(processor, sinks))
     }
 }
 
@@ -55,6 +60,10 @@ pub fn channel(d: &Declared) -> Option<&'static ChannelSpec> {
 
 pub fn sink(d: &Declared) -> Option<&'static SinkSpec> {
     sink::ALL.iter().copied().find(|s| s.declared.name == d.name)
+}
+
+pub fn processor(d: &Declared) -> Option<&'static ProcessorSpec> {
+    processor::ALL.iter().copied().find(|s| s.declared.name == d.name)
 }
 
 pub fn selector(d: &Declared) -> Option<&'static SelectorSpec> {

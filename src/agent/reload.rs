@@ -7,7 +7,7 @@
 //! See `channels` for those that go. What was refused is tried again now and then.
 
 use super::*;
-use crate::config::{Planned, Problems, Severity};
+use crate::config::{Planned, PlannedGroup, Problems, Severity};
 
 /// Everything new, built and bound, before anything old is touched.
 struct Prepared {
@@ -109,13 +109,14 @@ impl Agent {
             let found = self.existing(planned).or_else(new).ok_or(format!("no channel {name}"))?;
             Ok(found.channel.clone())
         };
-        let mut sinks = Vec::new();
-        for k in plan.sinks.iter().filter(|k| self.unchanged_sink(plan, k).is_none()) {
+        let (mut sinks, mut gates) = (Vec::new(), Gates::default());
+        for k in plan.sinks.iter().filter(|k| !self.keeps_sink(plan, k)) {
             // One that goes on for a channel that goes keeps its counters for itself.
             let mut old = self.sinks.iter().chain(&self.leaving_sinks);
             let old = old.find(|o| o.name() == k.planned.name && self.keeps_channel(plan, o.channel.name()));
             let counters = old.map_or_else(|| SinkCounters::new(&k.planned.name), |o| o.counters.clone());
-            sinks.push(RunningSink::new(k.clone(), counters, attach(&k.channel)?));
+            let channel = attach(&k.channel)?;
+            sinks.push(RunningSink::new(plan, k.clone(), counters, channel, &mut gates)?);
         }
         let mut id = self.next_id;
         let mut sources = Vec::new();
@@ -183,9 +184,16 @@ impl Agent {
         planned.is_some_and(|p| self.channels.iter().any(|c| is_same(p, &c.planned)))
     }
 
-    fn unchanged_sink(&self, plan: &Plan, k: &PlannedSink) -> Option<&str> {
-        let old = self.sinks.iter().find(|o| o.planned.says_the_same(k))?;
-        self.keeps_channel(plan, &k.channel).then(|| old.name())
+    /// Whether a sink goes on as it is, and all of its group with it.
+    fn keeps_sink(&self, plan: &Plan, k: &PlannedSink) -> bool {
+        let is_as_before = |k: &PlannedSink| {
+            self.sinks.iter().any(|o| o.planned.says_the_same(k)) && self.keeps_channel(plan, &k.channel)
+        };
+        let mut others = plan.sinks.iter().filter(|o| {
+            let in_group = |g: &Arc<PlannedGroup>| g.sinks.contains(&o.planned.name);
+            k.group.as_ref().is_some_and(in_group)
+        });
+        is_as_before(k) && others.all(is_as_before)
     }
 
     fn unchanged_source(&self, plan: &Plan, r: &PlannedSource) -> Option<&str> {

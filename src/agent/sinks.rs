@@ -1,25 +1,31 @@
 //! Running sinks, each on a thread of its own. In a reload a changed sink's successor begins when it is over: there are
-//! never two of one name at work on one channel. Belongs to the main thread.
+//! never two of one name at work on one channel. The sinks of a group share gates, and a change of one of them begins
+//! all of them anew. Belongs to the main thread.
 
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
 use crate::clock::Backoff;
 use crate::component::SinkParts;
-use crate::config::PlannedSink;
+use crate::config::{Plan, PlannedSink};
 use crate::counters::{SinkCounters, State};
 use crate::lifecycle::Stop;
 use crate::registry;
-use crate::runner::{Budget, SinkRunner};
+use crate::runner::{Budget, Gate, Member, SinkRunner};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a changed sink's successor waits for it. One that hangs for longer is left behind.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the others of its group stand by meanwhile: they may be there to stand in for it.
+const COURTESY: Duration = Duration::from_secs(1);
+
 pub struct RunningSink {
     pub planned: PlannedSink,
     pub counters: Arc<SinkCounters>,
     pub channel: Arc<dyn Channel>,
+    /// What it passes before it takes, if it is in a group.
+    gate: Option<Arc<Gate>>,
     /// `None` until it begins, and when it has ended.
     worker: Option<Worker>,
     /// Threads that have to be over first, and until when that is waited for.
@@ -28,8 +34,16 @@ pub struct RunningSink {
 }
 
 impl RunningSink {
-    pub fn new(planned: PlannedSink, counters: Arc<SinkCounters>, channel: Arc<dyn Channel>) -> RunningSink {
-        RunningSink { planned, counters, channel, worker: None, before: Vec::new(), retry: None }
+    /// `gates`: those made for the others of `plan` that begin with it.
+    pub fn new(
+        plan: &Plan,
+        planned: PlannedSink,
+        counters: Arc<SinkCounters>,
+        channel: Arc<dyn Channel>,
+        gates: &mut Gates,
+    ) -> Result<RunningSink, String> {
+        let gate = gates.before(plan, &planned, &channel)?;
+        Ok(RunningSink { planned, counters, channel, gate, worker: None, before: Vec::new(), retry: None })
     }
 
     pub fn name(&self) -> &str {
@@ -73,6 +87,10 @@ impl RunningSink {
             !before.is_over()
         });
         if !self.before.is_empty() {
+            let is_late = |(_, until): &(Worker, Instant)| *until + COURTESY <= now + PATIENCE;
+            if let Some(gate) = self.gate.as_ref().filter(|_| self.before.iter().any(is_late)) {
+                gate.go_without(&name);
+            }
             return;
         }
         match self.spawn() {
@@ -100,6 +118,7 @@ impl RunningSink {
             channel: self.channel.clone(),
             counters: self.counters.clone(),
             stop: stop.clone(),
+            member: self.gate.as_ref().and_then(|g| Member::new(g, self.name(), stop.clone())),
         };
         let thread = runner.spawn().map_err(|e| format!("cannot have a thread: {e}"))?;
         Ok(Worker { stop, thread })
@@ -127,6 +146,35 @@ impl RunningSink {
 
     fn wait(&self, until: Instant) -> bool {
         self.worker.as_ref().is_none_or(|w| w.wait(until))
+    }
+}
+
+/// The gates of sinks that begin together: one for each group and channel, by the group's name and the channel's.
+#[derive(Default)]
+pub struct Gates(Vec<(String, String, Arc<Gate>)>);
+
+impl Gates {
+    /// The gate that this sink passes; `None`: it stands alone.
+    fn before(
+        &mut self,
+        plan: &Plan,
+        sink: &PlannedSink,
+        channel: &Arc<dyn Channel>,
+    ) -> Result<Option<Arc<Gate>>, String> {
+        let Some(group) = &sink.group else { return Ok(None) };
+        let is_its = |(g, c, _): &&(String, String, Arc<Gate>)| *g == group.name && *c == sink.channel;
+        if let Some((_, _, gate)) = self.0.iter().find(is_its) {
+            return Ok(Some(gate.clone()));
+        }
+        let shares =
+            |name: &&String| plan.sinks.iter().any(|k| k.planned.name == **name && k.channel == sink.channel);
+        let sinks: Vec<String> = group.sinks.iter().filter(shares).cloned().collect();
+        let spec = registry::processor(group.processor.declared())
+            .ok_or("a processor type without a build function")?;
+        let processor = (spec.build.new)(&group.processor, &sinks);
+        let gate = Gate::new(&group.name, &sinks, channel.clone(), processor);
+        self.0.push((group.name.clone(), sink.channel.clone(), gate.clone()));
+        Ok(Some(gate))
     }
 }
 

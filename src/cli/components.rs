@@ -7,10 +7,11 @@ use crate::config::{nearest, Declared, Default, Kind, Type};
 use std::fmt::Write;
 
 /// The kinds in the order shown; the agent comes last.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Source,
     Kind::Channel,
     Kind::Sink,
+    Kind::Processor,
     Kind::Interceptor,
     Kind::Selector,
     Kind::Serializer,

@@ -5,7 +5,7 @@
 //! that was reported when the context was made. Belongs to the thread that builds the component.
 
 use super::nearest::nearest;
-use super::problem::{Place, Problems};
+use super::problem::{Place, Problems, Severity};
 use super::property::{Property, Shown, HIDDEN};
 use super::spec::{Bad, Declared, Default, Key, Kind, Type};
 use super::value::{parse_value, Value};
@@ -26,7 +26,23 @@ pub trait Catalog: Sync {
     fn unsupported_key(&self, _kind: Kind, _type_name: &str, _key: &str) -> Option<String> {
         None
     }
+    /// What is wrong with a sink group of these sinks under this processor.
+    fn group(&self, _processor: &Context, _sinks: &[String]) -> Vec<GroupFinding> {
+        Vec::new()
+    }
 }
+
+/// What is wrong with a sink group, as its processor sees it.
+#[derive(PartialEq, Eq, Debug)]
+pub struct GroupFinding {
+    pub severity: Severity,
+    /// A key of the processor; `None`: the group's list of sinks.
+    pub key: Option<String>,
+    pub what: String,
+}
+
+/// Judges a group's sinks, in the order of its list, under a processor's settings.
+pub type GroupCheck = fn(&Context, &[String]) -> Vec<GroupFinding>;
 
 /// The checked settings of one component.
 #[derive(Clone)]

@@ -26,13 +26,13 @@ mod wiring;
 #[cfg(test)]
 pub mod testing;
 
-pub use context::{unknown_type, Catalog, Context};
+pub use context::{unknown_type, Catalog, Context, GroupCheck, GroupFinding};
 pub use filter::{ConfigFilterSpec, CONFIG_FILTERS};
 pub use loader::Loader;
 pub use nearest::nearest;
 pub use options::RunOptions;
 pub use origin::{Credentials, Origin};
-pub use plan::{Plan, Planned, PlannedSink, PlannedSource};
+pub use plan::{Plan, Planned, PlannedGroup, PlannedSink, PlannedSource};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use property::Property;
 pub use sink_keys::{DEAD_LETTER_FILE, MAX_DELIVERY_ATTEMPTS};

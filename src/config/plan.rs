@@ -5,6 +5,7 @@
 
 use super::context::Context;
 use super::spec::Declared;
+use std::sync::Arc;
 
 /// Everything the agent builds and runs.
 #[derive(Clone, Debug)]
@@ -46,6 +47,17 @@ pub struct PlannedSource {
 pub struct PlannedSink {
     pub planned: Planned,
     pub channel: String,
+    /// `None`: it stands alone.
+    pub group: Option<Arc<PlannedGroup>>,
+}
+
+/// Sinks that stand together, and what decides between them.
+#[derive(Debug)]
+pub struct PlannedGroup {
+    pub name: String,
+    pub processor: Context,
+    /// Those in the plan, none twice, in the order of the group's list.
+    pub sinks: Vec<String>,
 }
 
 impl PlannedSource {
@@ -60,8 +72,19 @@ impl PlannedSource {
 }
 
 impl PlannedSink {
-    /// Whether both would build the same sink, on a channel of the same name.
+    /// Whether both would build the same sink, on a channel of the same name, in the same group.
     pub fn says_the_same(&self, other: &PlannedSink) -> bool {
-        self.planned.says_the_same(&other.planned) && self.channel == other.channel
+        let same_group = match (&self.group, &other.group) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.says_the_same(b),
+            _ => false,
+        };
+        same_group && self.planned.says_the_same(&other.planned) && self.channel == other.channel
+    }
+}
+
+impl PlannedGroup {
+    fn says_the_same(&self, other: &PlannedGroup) -> bool {
+        self.name == other.name && self.sinks == other.sinks && self.processor.says_the_same(&other.processor)
     }
 }

@@ -18,6 +18,8 @@ pub enum Kind {
     ConfigFilter,
     /// What the regex_extractor interceptor makes of a group.
     ExtractorSerializer,
+    /// What decides which sink of a group takes events.
+    Processor,
     Agent,
     /// Of the library; it is part of no agent.
     Client,
@@ -36,6 +38,7 @@ impl Kind {
             Kind::PathManager => "pathManager",
             Kind::ConfigFilter => "configFilter",
             Kind::ExtractorSerializer => "extractorSerializer",
+            Kind::Processor => "processor",
             Kind::Agent => "agent",
             Kind::Client => "client",
         }

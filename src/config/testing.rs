@@ -35,6 +35,12 @@ const MULTIPLEXING: &[Key] = &[
     Key::new("default", Type::Channels, Default::None, "channels of other values"),
 ];
 
+const PRIORITIES: &[Key] = &[
+    Key::new("priority.", Type::Prefix, Default::None, "priority of a sink"),
+    Key::new("maxpenalty", Type::Millis(0, 1 << 31), Default::Is("30000"), "longest time left out")
+        .or_default(),
+];
+
 static ALL: &[Declared] = &[
     d(Kind::Source, "netcat", "org.apache.flume.source.NetcatSource", "lines over TCP", &[NET], None),
     d(Kind::Source, "seq", "", "a counter", &[BATCH], Some("batchSize")),
@@ -87,6 +93,8 @@ static ALL: &[Declared] = &[
         None,
     ),
     d(Kind::Selector, "multiplexing", "", "by a header", &[MULTIPLEXING], None),
+    d(Kind::Processor, "default", "", "one sink", &[], None),
+    d(Kind::Processor, "failover", "", "the best sink", &[PRIORITIES], None),
     d(
         Kind::Interceptor,
         "static",
@@ -124,6 +132,20 @@ impl Catalog for Known {
 
     fn unsupported_key(&self, _: Kind, _: &str, key: &str) -> Option<String> {
         (key == "kerberosKeytab").then(|| "not supported: ignored".to_owned())
+    }
+
+    fn group(&self, processor: &Context, sinks: &[String]) -> Vec<GroupFinding> {
+        if processor.declared().name == "default" {
+            let what = format!("one sink, not {}", sinks.len());
+            let found = GroupFinding { severity: Severity::Error, key: None, what };
+            return (sinks.len() > 1).then_some(found).into_iter().collect();
+        }
+        let strange = processor.map("priority.").keys().filter(|k| !sinks.contains(k));
+        let found = |k: &String| {
+            let key = Some(format!("priority.{k}"));
+            GroupFinding { severity: Severity::Warning, key, what: "no such sink".into() }
+        };
+        strange.map(found).collect()
     }
 }
 

@@ -3,9 +3,10 @@
 //! Decides severity. An error is what Flume drops a component for or dies of, in the agent that runs; all else
 //! warns. One mistake makes one finding: what only follows from it (a sink on a channel that has an error) goes
 //! without a word, but is not in the plan either. `judge` looks at single components, `flow` at sources and
-//! sinks. Called by the thread that starts or reloads the agent; no locks.
+//! sinks, `groups` at sink groups. Called by the thread that starts or reloads the agent; no locks.
 
 mod flow;
+mod groups;
 mod judge;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use super::interpolate::{interpolate, Lookups};
 use super::nearest::nearest;
 use super::options::RunOptions;
 use super::plan::{Plan, Planned};
-use super::problem::{Place, Problems};
+use super::problem::{Place, Problem, Problems};
 use super::properties;
 use super::spec::{Declared, Kind};
 use super::tree::{Agent, Group, Tree};
@@ -137,6 +138,7 @@ fn plan(
     let sources: Vec<_> = names.sources.iter().flatten().filter_map(|n| flow.source(&mut judge, n)).collect();
     let sinks: Vec<_> = names.sinks.iter().flatten().filter_map(|n| flow.sink(&mut judge, n)).collect();
     flow.unattached(&mut judge);
+    let sinks = groups::join(&mut judge, &names, sinks);
     judge.unlisted(&names);
 
     let is_used = |c: &Planned| {

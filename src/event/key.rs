@@ -9,8 +9,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
 /// How many different header names the process takes from its peers.
+const FOREIGN: usize = 65_536;
+/// How many the first table holds.
 const TABLE_SIZE: usize = 8192;
-/// How many tables of that size there may be for names from our own files.
+/// How many more tables of that size there may be, for all names.
 const MORE_TABLES: usize = 128;
 /// Names longer than this are not interned for peers.
 const LONGEST: usize = 256;
@@ -63,7 +65,7 @@ impl Key {
             return Some(Key(*n));
         }
         let n = index.all.len();
-        if is_foreign && (index.foreign >= TABLE_SIZE || name.len() > LONGEST) {
+        if is_foreign && (index.foreign >= FOREIGN || name.len() > LONGEST) {
             return None;
         }
         let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());

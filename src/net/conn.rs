@@ -16,6 +16,7 @@
 use super::intake::Intake;
 use super::outbox::Outbox;
 use super::park::Pending;
+use super::transport::Transport;
 use super::{After, Peer, Protocol, Session, Settings};
 use crate::channel::Wake;
 use crate::codec::Then;
@@ -90,6 +91,7 @@ pub(super) struct Conn {
     /// When it came to be naming or discarding.
     state_since: Instant,
     session: Option<Box<dyn Session>>,
+    transport: Transport,
     pending: Pending,
     out: Outbox,
     fault: Option<crate::codec::Fault>,
@@ -132,6 +134,7 @@ impl Conn {
             state: State::Naming,
             state_since: now,
             session: None,
+            transport: Transport::default(),
             out: Outbox::default(),
             fault: None,
             dead: false,
@@ -151,6 +154,9 @@ impl Conn {
         if self.state == State::Naming {
             self.peer.name = name;
             self.state = State::Open;
+            if protocol.deflates() {
+                self.transport = Transport::deflate();
+            }
             match protocol.refuses(&self.peer) {
                 Some(why) => self.turn_away(why),
                 None => self.converse(protocol),
@@ -228,6 +234,10 @@ impl Conn {
             self.pending.deliver.counters.event_read_fail.one();
             self.broken = Some(format!("{e}; {rest} bytes of an unfinished message dropped"));
         }
+        if e.kind() == io::ErrorKind::InvalidData {
+            self.pending.deliver.counters.event_read_fail.one();
+            self.broken.get_or_insert_with(|| e.to_string());
+        }
         self.intake.discard();
         self.intake.eof = true;
         self.out = Outbox::default();
@@ -252,7 +262,8 @@ impl Conn {
         let mut starved = false;
         if self.may_read(t) {
             if t.may_read {
-                let n = self.intake.read(&mut self.socket, t.pool, self.hang_up)?;
+                let closing = self.hang_up || self.transport.holds_back();
+                let n = self.intake.read(&mut self.transport.over(&mut self.socket), t.pool, closing)?;
                 if n > 0 {
                     self.last_active = t.now;
                 }
@@ -304,7 +315,7 @@ impl Conn {
         }
         if self.state == State::Ending && through {
             if let Some(fault) = self.fault.take() {
-                self.out.bytes().extend_from_slice(&fault.answer);
+                self.transport.put(&fault.answer, self.out.bytes());
                 self.broken = Some(fault.reason);
                 if self.flush(t).is_err() {
                     return Step::Closed(self.broken.take());
@@ -351,12 +362,14 @@ impl Conn {
 
     /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.
     fn end(&mut self, t: &Turn<'_>) -> Step {
-        if self.unfinished() > 0 {
+        let unfinished = self.unfinished();
+        // What broke the protocol has been counted.
+        if unfinished > 0 && self.broken.is_none() {
             self.pending.deliver.counters.event_read_fail.one();
-            let why = || format!("it closed within a message, of which {} bytes had come", self.unfinished());
-            if self.pending.makes_calls && self.broken.is_none() {
-                self.broken = Some(why());
-            }
+            self.broken = self
+                .pending
+                .makes_calls
+                .then(|| format!("it closed within a message, of which some {unfinished} bytes had come"));
         }
         let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
         if self.intake.eof || !talked {
@@ -428,15 +441,18 @@ impl Conn {
 
     /// Writes the answers whose turn has come.
     fn settle(&mut self) {
-        let (session, out) = (&mut self.session, self.out.bytes());
+        let (session, transport, out) = (&mut self.session, &mut self.transport, self.out.bytes());
         let mut after = After::Continue;
+        let mut inner = Vec::new();
         self.pending.settle(&mut |events, outcome| {
             if let (Some(session), After::Continue) = (session.as_mut(), after) {
-                if session.answer(events, outcome, out) == After::Close {
+                let over = if transport.holds_back() { &mut inner } else { &mut *out };
+                if session.answer(events, outcome, over) == After::Close {
                     after = After::Close;
                 }
             }
         });
+        transport.put(&inner, out);
         if after == After::Close && self.state == State::Open {
             self.state = State::Ending;
             self.intake.discard();

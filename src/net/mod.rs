@@ -27,6 +27,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transport;
 mod udp;
 
 pub use bind::{bind_tcp, bind_udp, BindError, Endpoint};
@@ -80,12 +81,20 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// Its name, where the protocol asked for it: from the reverse look-up, else the address.
     pub name: Option<String>,
+    /// Whether it is this very machine.
+    pub is_local: bool,
 }
 
 impl Peer {
     /// The address: an IPv4 one as itself also on a dual-stack listener.
     pub fn ip(&self) -> IpAddr {
         plain_ip(self.addr.ip())
+    }
+
+    /// Whether a connection from there to `local` never left the machine.
+    fn is_local(from: SocketAddr, local: Option<SocketAddr>) -> bool {
+        let ip = plain_ip(from.ip());
+        ip.is_loopback() || local.is_some_and(|l| plain_ip(l.ip()) == ip)
     }
 
     /// The address as header text.
@@ -134,9 +143,9 @@ pub trait Protocol: Send + Sync {
     fn refuses(&self, _peer: &Peer) -> Option<String> {
         None
     }
-    /// Whether both directions are zlib streams, and the level of what is sent.
-    fn deflate(&self) -> Option<u32> {
-        None
+    /// Whether both directions are zlib streams.
+    fn deflates(&self) -> bool {
+        false
     }
     fn open(&self, peer: &Peer) -> Box<dyn Session>;
 }

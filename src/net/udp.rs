@@ -73,7 +73,7 @@ impl Datagrams {
                     Ok((n, addr)) => {
                         left -= 1;
                         let name = self.protocol.wants_peer_name().then(|| name_of(names, addr.ip()));
-                        let peer = Peer { addr, name };
+                        let peer = Peer { addr, name, is_local: addr.ip().is_loopback() };
                         if !self.protocol.decode(&scratch[..n], &peer, &mut batch) {
                             self.deliver.counters.event_read_fail.one();
                         }

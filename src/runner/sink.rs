@@ -3,7 +3,12 @@
 //! A sink on an empty channel waits for the next commit, not for a poll interval, and a batch does not wait for more
 //! events than there are. A failed batch is rolled back whole and tried again with growing pauses: for ever, or as
 //! often as its [`Budget`] allows; then it is split (`sift`) to find the events that do not pass.
+//!
+//! A sink of a group waits for its turn at the group's gate before it takes. Where the group leaves it out after a
+//! failure, that stands in for its own pause, and the returned events are another's. The budget is each sink's own: an
+//! event that none takes has failed that often with one of them before it is put aside.
 
+use super::gate::{Member, Turn};
 use crate::channel::{Channel, Take};
 use crate::clock::Backoff;
 use crate::component::{Sink, SinkError};
@@ -27,6 +32,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a sink with nothing due waits before it looks around.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// How often a sink looks in a drain whether there is anything left.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Everything a sink's thread works with.
 pub struct SinkRunner {
     pub name: String,
@@ -36,6 +44,8 @@ pub struct SinkRunner {
     pub stop: Arc<Stop>,
     /// `None`: a batch is tried again for ever.
     pub budget: Option<Budget>,
+    /// Its place in its group; `None`: it stands alone.
+    pub member: Option<Member>,
 }
 
 /// The sink that works at present. A panic puts another in its place.
@@ -78,9 +88,15 @@ impl SinkRunner {
     /// One sink's life, from start to stop. `false`: it ended before its time, another has to begin.
     fn live(&self, backoff: &mut Backoff, budget: &mut Option<Budget>) -> bool {
         let mut sink = (self.make)();
-        while let Err(e) = sink.start() {
-            self.fail(&format!("cannot start: {e}"), backoff);
+        loop {
             // A drain waits for the sink to come up, a halt does not.
+            while self.member.as_ref().is_some_and(|m| !m.may_start()) {
+                if self.is_over() {
+                    return true;
+                }
+            }
+            let Err(e) = sink.start() else { break };
+            self.fail(&format!("cannot start: {e}"), backoff);
             if self.is_over() {
                 return true;
             }
@@ -124,27 +140,44 @@ impl SinkRunner {
                 }
             };
             let until = due.unwrap_or_else(|| Instant::now() + IDLE);
-            let take =
-                match Take::begin(&self.channel, at_work.sink.batch_size(), until, self.stop.draining()) {
-                    Ok(take) => take,
-                    Err(e) => {
-                        self.counters.channel_read_fail.one();
-                        self.fail(&format!("cannot take from channel {}: {e}", self.channel.name()), backoff);
-                        continue;
-                    }
-                };
+            let turn = match &self.member {
+                None => None,
+                Some(m) => match m.turn(until) {
+                    None => continue,
+                    turn => turn,
+                },
+            };
+            let is_enough = turn.as_ref().map_or(self.stop.draining(), Turn::recalled);
+            let take = match Take::begin(&self.channel, at_work.sink.batch_size(), until, is_enough) {
+                Ok(take) => take,
+                Err(e) => {
+                    drop(turn);
+                    self.counters.channel_read_fail.one();
+                    let why = format!("cannot take from channel {}: {e}", self.channel.name());
+                    self.note_failure(&why);
+                    self.pause(&why, backoff);
+                    continue;
+                }
+            };
             if take.is_empty() {
+                drop(turn);
                 self.counters.batch_empty.one();
                 if self.stop.is_draining() {
                     if self.is_over() {
                         return;
                     }
                     // Another sink of the channel holds events that it may yet roll back.
-                    self.stop.pause(Duration::from_millis(20));
+                    self.stop.pause(LOOK);
                 }
                 continue;
             }
-            match self.pass_on(at_work, budget, take) {
+            turn.iter().for_each(Turn::taken);
+            let result = self.pass_on(at_work, budget, take);
+            match (&result, turn) {
+                (Ok(()), Some(turn)) => turn.delivered(),
+                (_, turn) => drop(turn),
+            }
+            match result {
                 Ok(()) => {
                     backoff.reset();
                     if self.counters.health.set_started_again() {
@@ -214,12 +247,31 @@ impl SinkRunner {
         self.counters.health.set(State::Failed(why.to_owned()));
     }
 
-    /// Notes a failure and pauses.
+    /// Notes a failure of the sink, and pauses unless its group leaves it out for a time.
     fn fail(&self, why: &str, backoff: &mut Backoff) {
         self.note_failure(why);
+        let Some(m) = &self.member else { return self.pause(why, backoff) };
+        match m.failed(Instant::now()) {
+            // In a drain the time that it is left out for may be too long.
+            Some(out) if !self.stop.is_draining() => {
+                let (group, ms) = (m.group(), out.pause.as_millis());
+                log::error!("sink {}: {why}; left out of group {group} for {ms} ms, {}", self.name, out.then);
+            }
+            _ => self.pause(why, backoff),
+        }
+    }
+
+    fn pause(&self, why: &str, backoff: &mut Backoff) {
         let pause = backoff.next_pause();
         log::error!("sink {}: {why}; next try in {} ms", self.name, pause.as_millis());
-        self.stop.pause(pause);
+        if !self.stop.is_draining() {
+            return self.stop.pause(pause);
+        }
+        // Another sink may deliver what this one cannot, and then nothing is left to wait for.
+        let until = Instant::now() + pause;
+        while !self.is_over() && Instant::now() < until {
+            self.stop.pause(LOOK);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::config::{Context, Default, Key, Type};
 use crate::net::Endpoint;
 use std::time::Duration;
 
+mod avro;
 mod exec;
 mod netcat;
 mod netcatudp;
@@ -13,8 +14,16 @@ mod stress;
 mod syslog;
 
 /// Every source type.
-pub static ALL: &[&SourceSpec] =
-    &[&exec::SPEC, &netcat::SPEC, &netcatudp::SPEC, &seq::SPEC, &stress::SPEC, &syslog::TCP, &syslog::UDP];
+pub static ALL: &[&SourceSpec] = &[
+    &avro::SPEC,
+    &exec::SPEC,
+    &netcat::SPEC,
+    &netcatudp::SPEC,
+    &seq::SPEC,
+    &stress::SPEC,
+    &syslog::TCP,
+    &syslog::UDP,
+];
 
 /// A size of batches.
 const COUNT: Type = Type::Int(1, i32::MAX as i64);

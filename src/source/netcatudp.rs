@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn decoded(header: Option<&str>, from: &str, datagram: &[u8]) -> (Vec<u8>, Vec<(String, String)>) {
-        let peer = Peer { addr: from.parse().unwrap(), name: None };
+        let peer = Peer { addr: from.parse().unwrap(), name: None, is_local: true };
         let mut batch = Batch::new();
         let mut d = Datagrams { header: header.and_then(event::Key::intern) };
         assert!(d.decode(datagram, &peer, &mut batch));

@@ -1,6 +1,7 @@
 //! System tests on the real binary: each starts its own agent, on ports the kernel chooses, in a folder of its own.
 //! Waits are on a condition with a deadline; see `util`.
 
+mod avro;
 mod badinput;
 mod config;
 mod docs;
@@ -9,6 +10,7 @@ mod exec;
 mod file;
 mod flow;
 mod full;
+mod groups;
 mod interceptors;
 mod letters;
 mod limits;

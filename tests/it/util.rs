@@ -239,7 +239,11 @@ impl Agent {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!held.1 && !left.is_zero(), "no log line with '{text}' in:\n{}", held.0.join("\n"));
+            if held.1 || left.is_zero() {
+                // Let go of first: the log is read on while this unwinds.
+                drop(held);
+                panic!("no log line with '{text}'");
+            }
             held = self.log.more.wait_timeout(held, left).unwrap().0;
         }
     }

@@ -171,8 +171,7 @@ impl<'a> Flow<'a> {
         self.are_sinks_known &= channel.is_some();
         let (planned, channel) = (planned?, channel?);
         let runs = self.is_good(&channel) && self.batch_fits(judge, &planned, &channel);
-        // Flume never starts the sinks of a group that it cannot have; alone they would undo its purpose.
-        (runs && !is_grouped(judge.agent, name)).then_some(PlannedSink { planned, channel })
+        runs.then_some(PlannedSink { planned, channel, group: None })
     }
 
     fn sink_channel(&mut self, judge: &mut Judge, part: &Part) -> Option<String> {
@@ -267,14 +266,4 @@ fn selected(selector: &Planned) -> Vec<(String, String)> {
         }
     }
     all
-}
-
-fn is_grouped(agent: &Agent, sink: &str) -> bool {
-    let Some(groups) = agent.list(Group::SinkGroups) else { return false };
-    let members = |p: &Property| p.name == "sinks" && p.value.split_whitespace().any(|s| s == sink);
-    groups
-        .value
-        .split_whitespace()
-        .filter_map(|g| agent.part(Group::SinkGroups, g))
-        .any(|g| g.iter().any(members))
 }

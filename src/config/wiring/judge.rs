@@ -13,6 +13,7 @@ pub(super) struct Names {
     pub channels: Option<Vec<String>>,
     pub sources: Option<Vec<String>>,
     pub sinks: Option<Vec<String>>,
+    pub groups: Option<Vec<String>>,
 }
 
 /// A component that is listed and has properties.
@@ -50,7 +51,7 @@ impl Part {
 pub(super) struct Judge<'a> {
     pub agent: &'a Agent,
     pub problems: &'a mut Problems,
-    catalog: &'a dyn Catalog,
+    pub catalog: &'a dyn Catalog,
     /// Full names of properties whose values are not known, as an expression in them has no value. Each has been
     /// reported, nothing else is said of them.
     unknown: BTreeSet<String>,
@@ -82,13 +83,14 @@ impl<'a> Judge<'a> {
 
     /// Reads the five lists and says what is missing among them, or not supported.
     pub fn names(&mut self) -> Names {
-        if let Some(list) = self.agent.list(Group::SinkGroups) {
-            self.problems.error(&list.place, &list.name, "sink groups are not supported by this version");
-        }
         let names = Names {
             channels: self.list(Group::Channels),
             sources: self.list(Group::Sources),
             sinks: self.list(Group::Sinks),
+            groups: match self.agent.list(Group::SinkGroups) {
+                Some(_) => self.list(Group::SinkGroups),
+                None => Some(Vec::new()),
+            },
         };
         let is_missing = |g: Group| self.agent.list(g).is_none();
         let key = |what: &str| format!("{}.{what}", self.agent.name);
@@ -247,6 +249,7 @@ impl<'a> Judge<'a> {
             (Group::Channels, &names.channels),
             (Group::Sources, &names.sources),
             (Group::Sinks, &names.sinks),
+            (Group::SinkGroups, &names.groups),
         ];
         for (group, listed) in lists {
             // Nothing is on a list that is not there, but that has been said.

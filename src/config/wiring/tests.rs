@@ -8,19 +8,19 @@ fn text_of(bytes: &[u8]) -> Text {
     Text { file: "f".into(), bytes: bytes.to_vec() }
 }
 
-fn judge_with(text: &str, options: &RunOptions) -> (Option<Plan>, Problems) {
+pub(super) fn judge_with(text: &str, options: &RunOptions) -> (Option<Plan>, Problems) {
     let mut problems = Problems::default();
     let plan = load(&[text_of(text.as_bytes())], "a", options, &Known, &AGENT, &mut problems);
     (plan, problems)
 }
 
-fn said(problems: &Problems) -> Vec<String> {
+pub(super) fn said(problems: &Problems) -> Vec<String> {
     problems.sorted().iter().map(|p| p.to_string()).collect()
 }
 
 /// Every finding, and the names of what is left to run: channels, sources, sinks.
 #[track_caller]
-fn expect(text: &str, findings: &[&str], runs: &str) {
+pub(super) fn expect(text: &str, findings: &[&str], runs: &str) {
     let (plan, problems) = judge_with(text, &RunOptions::default());
     assert_eq!(said(&problems), findings);
     assert_eq!(plan.as_ref().map_or("nothing".into(), names), runs);
@@ -33,7 +33,7 @@ fn names(plan: &Plan) -> String {
     channels.chain(sources).chain(sinks).collect::<Vec<_>>().join(" ")
 }
 
-const GOOD: &str = "\
+pub(super) const GOOD: &str = "\
 a.sources = r
 a.channels = c
 a.sinks = k
@@ -338,15 +338,6 @@ fn keys_without_effect_and_types_in_use_are_kept_apart() {
 }
 
 #[test]
-fn sink_groups_are_refused() {
-    expect(
-        &but("", "", "a.sinkgroups = g\na.sinkgroups.g.sinks = k"),
-        &["f:11: a.sinkgroups: sink groups are not supported by this version"],
-        "c r",
-    );
-}
-
-#[test]
 fn values_are_interpolated_before_they_are_judged() {
     let mut options = RunOptions::default();
     options.properties.insert("port".into(), "4711".into());
@@ -559,7 +550,8 @@ fn own_keys_come_from_the_file_and_the_command_line() {
 fn damaged_files_do_no_harm() {
     let text = GOOD.to_owned()
         + "a.sources.r.interceptors = i\na.sources.r.interceptors.i.type = static\n\
-           a.sources.r.selector.type = multiplexing\na.sources.r.selector.default = c\n";
+           a.sources.r.selector.type = multiplexing\na.sources.r.selector.default = c\n\
+           a.sinkgroups = g\na.sinkgroups.g.sinks = k\na.sinkgroups.g.processor.type = failover\n";
     let marks = b"\\u=:. \n\r${}#a\xE9\x00c";
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
     let mut random = |below: usize| {
@@ -585,6 +577,8 @@ fn damaged_files_do_no_harm() {
             let has = |c: &String| plan.channels.iter().any(|p| p.name == *c);
             assert!(plan.sources.iter().all(|s| !s.channels.is_empty() && s.channels.iter().all(has)));
             assert!(plan.sinks.iter().all(|s| has(&s.channel)));
+            let mut members = plan.sinks.iter().filter_map(|s| Some((&s.planned.name, s.group.as_ref()?)));
+            assert!(members.all(|(name, group)| group.sinks.contains(name)));
         }
     }
 }

@@ -75,7 +75,8 @@ impl EventLoop {
             return;
         }
         let wake: Arc<dyn Wake> = Arc::new(ConnWake { shared: self.shared.clone(), token });
-        let peer = Peer { addr, name: None };
+        let is_local = Peer::is_local(addr, socket.local_addr().ok());
+        let peer = Peer { addr, name: None, is_local };
         let mut conn = Box::new(Conn::new(socket, peer, wake, s.deliver.clone(), now));
         if let Some(protocol) = &s.protocol {
             if protocol.wants_peer_name() {

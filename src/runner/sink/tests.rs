@@ -97,6 +97,7 @@ fn run(channel_: &Arc<dyn Channel>, plan: Vec<Act>) -> Running {
         counters: counters.clone(),
         stop: stop.clone(),
         budget: None,
+        member: None,
     };
     (runner.spawn().unwrap(), stop, counters, rx)
 }

@@ -159,6 +159,7 @@ impl Rig {
             counters: self.counters.clone(),
             stop: Arc::default(),
             budget: Budget::new(&ctx),
+            member: None,
         }
     }
 

@@ -1,0 +1,146 @@
+//! The avro source: Flume's Avro RPC, from agents, Flume's client SDK, log4j appenders.
+//!
+//! Runs on the event loop. Delivery: each call is stored whole, in every required channel, before its `OK` goes out; a
+//! full channel is waited for as long as its keep-alive says, then the call is answered `FAILED` and its sender tries
+//! again. Calls of one connection are stored and answered in their order (Flume's answers may pass each other). A call
+//! with more events than the channels take at once is refused before it is decoded to its end, so that no message keeps
+//! the loop busy for long.
+
+mod ip_filter;
+
+use crate::codec::avro::{Server, Status};
+use crate::codec::{BatchLimits, Chunk, Decoded};
+use crate::component::{Source, SourceSpec};
+use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
+use crate::event::Batch;
+use crate::net::{After, Outcome, Peer, Protocol, Session};
+use ip_filter::IpFilter;
+use std::sync::Arc;
+
+pub static SPEC: SourceSpec = Spec {
+    declared: Declared {
+        kind: Kind::Source,
+        name: "avro",
+        class: "org.apache.flume.source.AvroSource",
+        help: "Avro RPC from Flume agents and clients, each call answered when it is stored",
+        keys: &[&[
+            Key::new("bind", Type::Text, Default::Required, "host name or address to listen on"),
+            Key::new("port", Type::Port, Default::Required, "port to listen on; 0 lets the kernel choose"),
+            Key::new("threads", Type::Int(i32::MIN as i64, i32::MAX as i64), Default::Is("0"), "threads of the server")
+                .ignored("the event loop serves all connections; <agent>.flumed.loopThreads sets its threads"),
+            Key::new(
+                "compression-type",
+                Type::Choice(&["none", "deflate"]),
+                Default::Is("none"),
+                "deflate: both directions are zlib streams; has to be the same at both ends",
+            ),
+            Key::new("ssl", Type::Bool, Default::Is("false"), "TLS; not supported by this version"),
+            Key::new("ipFilter", Type::Bool, Default::Is("false"), "whether ipFilterRules are applied"),
+            Key::new(
+                "ipFilterRules",
+                Type::Text,
+                Default::None,
+                "who may connect: <allow|deny>:<ip|name>:<pattern>, separated by commas; the first that fits decides",
+            ),
+            Key::new(
+                "maxMessageBytes",
+                Type::Int(1024, 1 << 30),
+                Default::Is("67108864"),
+                "bytes of the largest call; a larger one ends its connection",
+            ),
+        ]],
+        batch_key: None,
+        check: Some(check),
+        differs: &[
+            "answers of one connection come in the order of its calls; Flume's may pass each other",
+            "a call above maxMessageBytes (64 MiB) ends its connection; in Flume the limit is a tenth of the heap",
+            "header names are kept for ever, 65,536 of them at most, of up to 256 bytes; others go with their values \
+             into the header flumed.headers",
+        ],
+    },
+    build,
+};
+
+fn check(ctx: &Context) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    if ctx.flag("ssl") {
+        wrong.push(("ssl", "TLS is not supported by this version of flumed yet".to_owned()));
+    }
+    match ctx.text("ipFilterRules") {
+        _ if !ctx.flag("ipFilter") => {}
+        Some(rules) => wrong.extend(IpFilter::parse(rules).err().map(|why| ("ipFilterRules", why))),
+        None => {
+            wrong.push(("ipFilterRules", "required key is missing: ipFilter = true applies it".to_owned()))
+        }
+    }
+    wrong
+}
+
+fn build(ctx: &Context) -> Source {
+    let rules = ctx.text("ipFilterRules").filter(|_| ctx.flag("ipFilter"));
+    let avro = Avro {
+        max: ctx.size("maxMessageBytes"),
+        deflates: ctx.text("compression-type") == Some("deflate"),
+        filter: rules.and_then(|r| IpFilter::parse(r).ok()),
+    };
+    Source::Stream { endpoint: super::endpoint(ctx.text("bind"), ctx), protocol: Arc::new(avro) }
+}
+
+struct Avro {
+    max: usize,
+    deflates: bool,
+    filter: Option<IpFilter>,
+}
+
+impl Protocol for Avro {
+    fn wants_peer_name(&self) -> bool {
+        self.filter.as_ref().is_some_and(IpFilter::wants_names)
+    }
+
+    fn can_refuse(&self) -> bool {
+        true
+    }
+
+    fn makes_calls(&self) -> bool {
+        true
+    }
+
+    fn refuses(&self, peer: &Peer) -> Option<String> {
+        let rule = self.filter.as_ref()?.refuses(peer)?;
+        Some(format!("refused by ipFilterRules: {rule}"))
+    }
+
+    fn deflates(&self) -> bool {
+        self.deflates
+    }
+
+    fn open(&self, _: &Peer) -> Box<dyn Session> {
+        Box::new(Calls(Server::new(self.max)))
+    }
+}
+
+struct Calls(Server);
+
+impl Session for Calls {
+    fn decode(&mut self, chunk: &Chunk<'_>, _: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded {
+        self.0.decode(chunk, limits.events, batch)
+    }
+
+    fn memory(&self) -> usize {
+        self.0.held()
+    }
+
+    /// The handshake is made once for a connection.
+    fn outlives_its_source(&self) -> bool {
+        true
+    }
+
+    fn answer(&mut self, _: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After {
+        let status = match outcome {
+            Outcome::Stored => Status::Ok,
+            Outcome::Refused(_) => Status::Failed,
+        };
+        self.0.answer(status, out);
+        After::Continue
+    }
+}

@@ -1,0 +1,397 @@
+//! The avro source, called by our own client's codec and by bytes that no client sends. What peers of other making send
+//! is in the interop cases, and replayed in `avro/recorded`.
+
+use crate::util::{flumed, wait, Agent, Conf, Folder, PATIENCE};
+use flumed::codec::avro::{Caller, Reply, Status};
+use flumed::codec::zlib::{Deflater, Inflater};
+use flumed::event::{Batch, Body, Key};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+const OK: Reply = Reply::Status(Status::Ok);
+const FAILED: Reply = Reply::Status(Status::Failed);
+
+/// A client on one connection.
+struct Rpc {
+    caller: Caller,
+    socket: TcpStream,
+    unread: Vec<u8>,
+    zlib: Option<(Deflater, Inflater)>,
+}
+
+impl Rpc {
+    fn new(addr: SocketAddr) -> Rpc {
+        let socket = TcpStream::connect(addr).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Rpc { caller: Caller::default(), socket, unread: Vec::new(), zlib: None }
+    }
+
+    fn deflating(addr: SocketAddr) -> Rpc {
+        Rpc { zlib: Some((Deflater::new(6), Inflater::default())), ..Rpc::new(addr) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        match &mut self.zlib {
+            None => self.socket.write_all(bytes).unwrap(),
+            Some((z, _)) => z.write_all(&mut self.socket, bytes).unwrap(),
+        }
+    }
+
+    fn send(&mut self, bodies: &[&str]) {
+        let mut out = Vec::new();
+        self.caller.append_batch(batch(bodies).iter(), &mut out).unwrap();
+        self.write(&out);
+    }
+
+    /// The next answer with its serial number; `None` when the agent has closed.
+    fn answer(&mut self) -> Option<(i32, Reply)> {
+        loop {
+            let (used, got) = self.caller.feed(&self.unread);
+            self.unread.drain(..used);
+            if let Some(reply) = got.unwrap() {
+                return Some(reply);
+            }
+            let mut piece = [0; 4096];
+            let n = match &mut self.zlib {
+                None => self.socket.read(&mut piece),
+                Some((_, z)) => z.read(&mut self.socket, &mut piece),
+            };
+            match n {
+                Ok(0) => return None,
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => return None,
+                n => self.unread.extend_from_slice(&piece[..n.unwrap()]),
+            }
+        }
+    }
+
+    fn ask(&mut self, bodies: &[&str]) -> Reply {
+        self.send(bodies);
+        self.answer().unwrap().1
+    }
+}
+
+fn batch(bodies: &[&str]) -> Batch {
+    let mut batch = Batch::new();
+    bodies.iter().for_each(|b| batch.push(Body::Copy(b.as_bytes())));
+    batch
+}
+
+/// A frame of one chunk with this as its message.
+fn frame(message: &[u8]) -> Vec<u8> {
+    let int = |n: usize| (n as i32).to_be_bytes();
+    [&int(7)[..], &int(1), &int(message.len()), message].concat()
+}
+
+fn avro(keys: &[&str]) -> Conf {
+    let keys = [&["bind = 127.0.0.1", "port = 0"], keys].concat();
+    Conf::new().source_anywhere("r1", "avro", "c1", &keys).channel("c1", &["transactionCapacity = 100"])
+}
+
+fn to_files(keys: &[&str]) -> Agent {
+    avro(keys).files("k1", "c1", "out").start()
+}
+
+#[test]
+fn calls_are_answered_when_their_events_are_stored() {
+    let mut agent = avro(&[])
+        .folder("out")
+        .files_later("k1", "c1", "out", &["sink.serializer = HEADER_AND_TEXT"])
+        .start();
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["one", "two"]), OK);
+    let mut event = batch(&["größe ☃"]);
+    for (k, v) in [("schlüssel", "wért 𝄞"), ("empty", "")] {
+        let v = event.store(v.as_bytes());
+        event.push_header(Key::intern(k).unwrap(), v);
+    }
+    let mut out = Vec::new();
+    rpc.caller.append(event.get(0), &mut out).unwrap();
+    rpc.write(&out);
+    assert_eq!(rpc.answer(), Some((2, OK)));
+    assert_eq!(rpc.ask(&[]), OK, "an empty batch");
+    let lines = agent.wait_lines("out", 3);
+    assert_eq!(lines, ["{} one", "{} two", "{schlüssel=wért 𝄞, empty=} größe ☃"]);
+    let count = |key| agent.metric("SOURCE.r1", key);
+    assert_eq!([count("EventReceivedCount"), count("EventAcceptedCount")], [3, 3]);
+    assert_eq!([count("AppendReceivedCount"), count("AppendAcceptedCount")], [1, 1]);
+    assert_eq!([count("AppendBatchReceivedCount"), count("AppendBatchAcceptedCount")], [2, 2]);
+    assert_eq!(count("OpenConnectionCount"), 1);
+    agent.stop();
+}
+
+#[test]
+fn pipelined_calls_are_answered_in_their_order() {
+    let agent = to_files(&[]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["first"]), OK);
+    // More than may be open at once.
+    let texts: Vec<String> = (0..500).map(|i| format!("event {i}")).collect();
+    texts.iter().for_each(|t| rpc.send(&[t]));
+    for serial in 2..502 {
+        assert_eq!(rpc.answer(), Some((serial, OK)));
+    }
+    assert_eq!(agent.wait_lines("out", 501)[1..], texts);
+}
+
+#[test]
+fn deflate_in_both_directions() {
+    let agent = to_files(&["compression-type = deflate"]);
+    let mut rpc = Rpc::deflating(agent.address("r1"));
+    let long = "long ".repeat(100_000);
+    for text in ["a", &long, "b"] {
+        assert_eq!(rpc.ask(&[text]), OK);
+    }
+    assert_eq!(agent.wait_lines("out", 3), ["a", &long, "b"]);
+    // Plain to a port that deflates, and the other way round: both are told what is wrong.
+    let mut plain = Rpc::new(agent.address("r1"));
+    plain.send(&["x"]);
+    assert_eq!(plain.answer(), None);
+    agent.wait_log("no deflate stream, which compression-type asks for on both ends");
+    let agent = to_files(&[]);
+    let mut rpc = Rpc::deflating(agent.address("r1"));
+    rpc.send(&["x"]);
+    assert_eq!(rpc.answer(), None);
+    agent.wait_log("it looks like compression-type = deflate");
+}
+
+#[test]
+fn a_full_channel_is_failed_and_told_and_taken_again_when_there_is_room() {
+    let agent = Conf::new()
+        .source_anywhere("r1", "avro", "c1", &["bind = 127.0.0.1", "port = 0"])
+        .channel("c1", &["capacity = 4", "transactionCapacity = 4", "keep-alive = 0"])
+        .files_later("k1", "c1", "out", &["sink.batchSize = 4"])
+        .start();
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["a", "b", "c"]), OK);
+    assert_eq!(rpc.ask(&["d", "e"]), FAILED);
+    agent.wait_log("channel c1 is full");
+    assert_eq!(agent.metric("SOURCE.r1", "EventRefusedCount"), 2);
+    assert_eq!(rpc.ask(&["d"]), OK, "what fits");
+    // It could never fit: said so, with the key.
+    assert_eq!(Rpc::new(agent.address("r1")).ask(&["1", "2", "3", "4", "5"]), FAILED);
+    let why = agent.wait_log("it has more events than the channels take at once (4)");
+    assert!(why.contains("source r1: a batch of") && why.contains("transactionCapacity"), "{why}");
+    agent.make_folder("out");
+    assert_eq!(agent.wait_lines("out", 4), ["a", "b", "c", "d"]);
+    assert_eq!(rpc.ask(&["d", "e"]), OK);
+    assert_eq!(agent.wait_lines("out", 6)[4..], ["d", "e"]);
+}
+
+#[test]
+fn what_interceptors_make_nothing_of_is_a_success() {
+    let agent = to_files(&[
+        "interceptors = i1",
+        "interceptors.i1.type = regex_filter",
+        "interceptors.i1.regex = ^drop",
+        "interceptors.i1.excludeEvents = true",
+    ]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["drop 1", "drop 2"]), OK);
+    assert_eq!(rpc.ask(&["keep", "drop 3"]), OK);
+    assert_eq!(agent.wait_lines("out", 1), ["keep"]);
+}
+
+#[test]
+fn questions_and_mistakes_leave_the_connection_usable() {
+    let agent = to_files(&[]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["a"]), OK);
+    for (message, text) in [
+        (&b"\x00\x06foo"[..], "No such remote message: foo"),
+        (b"\x00\x0cappend\x02\x02k", "java.io.EOFException"),
+        (b"\x00\x16appendBatch\x01", "java.io.EOFException"),
+        (b"\x00\x16appendBatch\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", "java.io.EOFException"),
+        (b"", "java.io.EOFException"),
+    ] {
+        rpc.write(&frame(message));
+        let (serial, reply) = rpc.answer().unwrap();
+        assert!(serial == 7 && matches!(&reply, Reply::Error(e) if e.contains(text)), "{reply:?}");
+    }
+    assert_eq!(rpc.ask(&["b"]), OK);
+    assert_eq!(agent.wait_lines("out", 2), ["a", "b"]);
+}
+
+#[test]
+fn garbage_ends_its_connection_with_a_reason_and_no_other() {
+    let agent = to_files(&["maxMessageBytes = 100000"]);
+    let addr = agent.address("r1");
+    let mut other = Rpc::new(addr);
+    assert_eq!(other.ask(&["before"]), OK);
+    let claims = |n: i32, length: i32| [7, n, length].map(i32::to_be_bytes).concat();
+    let mut odd_hash = vec![9; 16];
+    odd_hash.extend_from_slice(b"\x02\x04{}");
+    odd_hash.extend_from_slice(&[9; 16]);
+    odd_hash.push(0);
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "it looks like HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), "it looks like TLS"),
+        (b"\x00\x00\x00\x18\x82\x21\x01\x06append".to_vec(), "it looks like Thrift"),
+        (claims(0, 0), "a message of 0 chunks"),
+        (claims(-1, 0), "a message of -1 chunks"),
+        (claims(i32::MAX, 0), "chunks"),
+        (claims(1, i32::MAX), "a message of more than 100000 bytes"),
+        (claims(1, i32::MIN), "a chunk of -2147483648 bytes"),
+        ([claims(2, 60_000), vec![0; 60_000], 60_000i32.to_be_bytes().to_vec()].concat(), "more than 100000"),
+        (frame(b"short"), "Avro handshake: "),
+        (frame(&odd_hash), "the client speaks a protocol without append and appendBatch"),
+    ];
+    for (i, (bytes, why)) in cases.iter().enumerate() {
+        let mut socket = TcpStream::connect(addr).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(bytes).unwrap();
+        let mut rest = Vec::new();
+        if let Err(e) = socket.read_to_end(&mut rest) {
+            assert_eq!(e.kind(), ErrorKind::ConnectionReset);
+        }
+        // One line a second at most: those in between are counted in the next.
+        wait(i + 1, || agent.metric("SOURCE.r1", "EventReadFail"));
+        if i == 0 {
+            let line = agent.wait_log(why);
+            assert!(line.contains("source r1: connection from 127.0.0.1:"), "{line}");
+        }
+    }
+    assert_eq!(other.ask(&["after"]), OK);
+    assert_eq!(agent.wait_lines("out", 2), ["before", "after"]);
+    wait(1, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
+}
+
+#[test]
+fn a_message_that_does_not_end_is_ended_and_half_of_one_counted() {
+    let agent = avro(&[]).files("k1", "c1", "out").arg("-Dflumed.messageTimeout=1").start();
+    let addr = agent.address("r1");
+    let mut slow = TcpStream::connect(addr).unwrap();
+    slow.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    slow.write_all(&[1i32, 1, 1_000_000].map(i32::to_be_bytes).concat()).unwrap();
+    slow.write_all(&[0; 8000]).unwrap();
+    // A byte now and then does not keep it alive.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "still open");
+        let _ = slow.write(&[0]);
+        match slow.read(&mut [0; 1]) {
+            Ok(0) => break,
+            Err(e) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&e.kind()) => {}
+            Err(_) => break,
+            Ok(_) => panic!("an answer"),
+        }
+    }
+    agent.wait_log("a message did not come to its end within messageTimeout");
+    let mut half = TcpStream::connect(addr).unwrap();
+    half.write_all(&[1i32, 1, 1000].map(i32::to_be_bytes).concat()).unwrap();
+    half.write_all(&[0; 10]).unwrap();
+    drop(half);
+    wait(1, || agent.metric("SOURCE.r1", "EventReadFail"));
+    assert_eq!(Rpc::new(addr).ask(&["others are served"]), OK);
+}
+
+#[test]
+fn a_deflate_bomb_costs_no_memory() {
+    let agent = to_files(&["compression-type = deflate", "maxMessageBytes = 1048576"]);
+    let addr = agent.address("r1");
+    let rss = |agent: &Agent| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+    };
+    assert_eq!(Rpc::deflating(addr).ask(&["before"]), OK);
+    let before = rss(&agent);
+    let mut bomb = Vec::new();
+    let mut z = Deflater::new(9);
+    z.write_all(&mut bomb, &[1i32, 1, 1 << 20].map(i32::to_be_bytes).concat()).unwrap();
+    for _ in 0..200 {
+        z.write_all(&mut bomb, &vec![0; 1 << 20]).unwrap();
+    }
+    let mut socket = TcpStream::connect(addr).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _ = socket.write_all(&bomb);
+    let mut rest = Vec::new();
+    let _ = socket.read_to_end(&mut rest);
+    agent.wait_log("a message of 0 chunks");
+    let after = rss(&agent);
+    assert!(after < before + 16_000, "{before} KiB, then {after}");
+    assert_eq!(Rpc::deflating(addr).ask(&["after"]), OK);
+}
+
+#[test]
+fn rules_say_who_may_connect() {
+    let agent = to_files(&["ipFilter = true", "ipFilterRules = allow:ip:10.*,deny:ip:127.*"]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    let mut out = Vec::new();
+    rpc.caller.append_batch(batch(&["x"]).iter(), &mut out).unwrap();
+    let _ = rpc.socket.write_all(&out);
+    assert_eq!(rpc.answer(), None);
+    agent.wait_log("refused by ipFilterRules: deny:ip:127.*");
+    assert_eq!(agent.metric("SOURCE.r1", "ConnectionRefusedCount"), 1);
+    let agent = to_files(&["ipFilter = true", "ipFilterRules = allow:name:localhost,deny:ip:*"]);
+    assert_eq!(Rpc::new(agent.address("r1")).ask(&["x"]), OK);
+}
+
+#[test]
+fn a_reload_keeps_connections_and_what_they_agreed_on() {
+    let conf = |extra: &[&str]| avro(extra).files("k1", "c1", "out");
+    let agent = conf(&["maxMessageBytes = 5000"]).start();
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["before"]), OK);
+    // Half a call, then the reload, then the rest.
+    let mut out = Vec::new();
+    rpc.caller.append_batch(batch(&["across"]).iter(), &mut out).unwrap();
+    rpc.write(&out[..20]);
+    let changed = Conf::new()
+        .source_anywhere(
+            "r1",
+            "avro",
+            "c1",
+            &["bind = 127.0.0.1", "port = 0", "interceptors = i1", "interceptors.i1.type = timestamp"],
+        )
+        .channel("c1", &["transactionCapacity = 100"])
+        .files("k1", "c1", "out");
+    let outcome = agent.reload(&changed);
+    assert_ne!(outcome, "refused");
+    rpc.write(&out[20..]);
+    assert_eq!(rpc.answer(), Some((2, OK)));
+    assert_eq!(rpc.ask(&["after"]), OK);
+    assert_eq!(agent.wait_lines("out", 3), ["before", "across", "after"]);
+}
+
+#[test]
+fn a_stop_answers_what_it_has_stored() {
+    let mut agent = to_files(&[]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["a"]), OK);
+    for i in 0..20 {
+        rpc.send(&[&format!("{i}")]);
+    }
+    agent.stop();
+    let mut answers = Vec::new();
+    while let Some((_, reply)) = rpc.answer() {
+        answers.push(reply);
+    }
+    let stored = answers.iter().filter(|a| **a == OK).count();
+    assert_eq!(agent.lines("out").len(), 1 + stored);
+}
+
+#[test]
+fn mistakes_in_its_keys_are_named() {
+    let folder = Folder::new();
+    for (keys, what) in [
+        (&["ssl = true"][..], "ssl: TLS is not supported"),
+        (&["compression-type = gzip"], "compression-type: "),
+        (&["ipFilter = true", "ipFilterRules = allow:ip"], "ipFilterRules: 'allow:ip' is no rule"),
+        (&["ipFilter = true"], "ipFilterRules: required key is missing"),
+        (&["maxMessageBytes = 1"], "maxMessageBytes: "),
+    ] {
+        let text = avro(keys).files("k1", "c1", "out").text();
+        std::fs::write(folder.path("a1.conf"), text).unwrap();
+        let (code, out, err) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
+        assert_eq!(code, Some(2));
+        let found = out.lines().chain(err.lines()).any(|l| l.contains(&format!(": a1.sources.r1.{what}")));
+        assert!(found, "{what}: {out}{err}");
+    }
+    let text = avro(&["threads = 5", "ipFilterRules = none of yours"]).files("k1", "c1", "out").text();
+    std::fs::write(folder.path("a1.conf"), text).unwrap();
+    let (code, out, _) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("threads") && out.contains("loopThreads"), "{out}");
+}
