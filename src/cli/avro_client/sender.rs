@@ -34,11 +34,10 @@ impl Progress {
     /// For the end: what is stored, and what may be.
     pub fn told(&self) -> String {
         let (n, open) = (self.acknowledged.load(Relaxed), self.open.load(Relaxed));
-        let more = match open {
-            0 => String::new(),
-            _ => format!(", {open} more were sent without an answer and may be stored"),
-        };
-        format!("{n} events were acknowledged{more}")
+        match open {
+            0 => format!("events acknowledged: {n}"),
+            _ => format!("events acknowledged: {n}, sent without an answer and possibly stored: {open}"),
+        }
     }
 
     fn show(&self, since: Instant) {
