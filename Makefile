@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: all quickstart check layers test interop crash bench deps install clean
+.PHONY: all quickstart check layers test fuzz interop crash bench deps install clean
 
 all:
 	$(CARGO) build --release
@@ -30,6 +30,16 @@ layers:
 
 test:
 	$(CARGO) test
+
+# Every decoder, each for FUZZ_SECONDS, in two processes; `make test` runs each for a moment.
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 1
+FUZZ = $(CARGO) test --profile fuzz --test fuzz --
+fuzz:
+	$(CARGO) test --profile fuzz --test fuzz --no-run
+	$(FUZZ) --share 0/2 --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) & first=$$!; \
+	  $(FUZZ) --share 1/2 --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED); second=$$?; \
+	  wait $$first && exit $$second
 
 # Against util-linux logger, rsyslog and Python, and beside real Apache Flume; as root, installs what is missing.
 interop:

@@ -15,7 +15,7 @@
 mod checkpoint;
 mod datafile;
 mod error;
-mod md5;
+pub mod md5;
 mod proto;
 mod queue;
 mod record;

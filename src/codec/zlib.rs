@@ -17,7 +17,7 @@ pub struct Inflater {
     stream: Decompress,
     /// Read and not inflated yet.
     rest: Vec<u8>,
-    /// The last call filled what it was given: there may be more.
+    /// The last call made something: there may be more, also where all that was read is used and `out` was not filled.
     has_more: bool,
     has_ended: bool,
 }
@@ -68,7 +68,7 @@ impl Inflater {
         let used = (self.stream.total_in() - used) as usize;
         let made = (self.stream.total_out() - made) as usize;
         self.has_ended = status == Status::StreamEnd;
-        self.has_more = made == out.len() && !self.has_ended;
+        self.has_more = made > 0 && !self.has_ended;
         Ok((used, made))
     }
 }
@@ -203,6 +203,23 @@ mod tests {
             total += n;
         }
         assert_eq!(total, 50 << 20);
+    }
+
+    #[test]
+    fn all_that_has_come_can_be_read_though_the_window_ends() {
+        // Found by fuzzing: the decoder's window of 32 KiB ends within what the last byte stands for.
+        let stream = &include_bytes!("../../tests/data/fuzz/inflate/window-end")[4..];
+        for room in [4096, 10_000, 1 << 20] {
+            for piece in 1..20 {
+                let (mut reader, mut out, mut total) = (Inflater::default(), vec![0; room], 0);
+                for mut bytes in stream.chunks(piece) {
+                    while let n @ 1.. = reader.read(&mut bytes, &mut out).unwrap() {
+                        total += n;
+                    }
+                }
+                assert_eq!(total, 394_224, "pieces of {piece}, room for {room}");
+            }
+        }
     }
 
     #[test]

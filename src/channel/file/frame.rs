@@ -32,6 +32,11 @@ pub const TARGET: usize = 8 << 20;
 /// A payload above this is not one of ours.
 pub const LARGEST: usize = 1 << 30;
 
+/// Bytes of an event without body and headers, see `payload`.
+const LEAST_EVENT: u32 = 6;
+/// Bytes of an interval of a take.
+const INTERVAL: u32 = 12;
+
 /// No event has a higher number: nothing that is added to one overflows.
 pub const LAST: u64 = 1 << 62;
 
@@ -123,9 +128,18 @@ impl Header {
             flags: b[49],
             time: u64_at(b, 56),
         };
-        match h.len as usize <= LARGEST && h.first <= LAST {
+        match h.len as usize <= LARGEST && h.first <= LAST && h.count <= h.most() {
             true => Seen::Frame(h),
             false => Seen::Nothing,
+        }
+    }
+
+    /// What a payload of this length has room for: a larger count would stand for numbers that nobody can have.
+    fn most(&self) -> u32 {
+        match self.kind {
+            Kind::Put => self.len / LEAST_EVENT,
+            Kind::Take => self.len / INTERVAL,
+            Kind::Start => u32::MAX,
         }
     }
 
@@ -206,6 +220,18 @@ mod tests {
             let mut c = b;
             c[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Header::read(&c, EXAMPLE.identity, 4096), Seen::Nothing, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn no_frame_has_more_than_its_payload_can_hold() {
+        let mut b = [0; HEADER];
+        for (kind, len, most) in [(Kind::Put, 21, 3), (Kind::Take, 21, 1), (Kind::Put, 0, 0)] {
+            for (count, is_frame) in [(most, true), (most + 1, false), (u32::MAX, false)] {
+                let h = Header { kind, len, count, ..EXAMPLE };
+                h.write(&mut b);
+                assert_eq!(Header::read(&b, h.identity, h.offset) == Seen::Frame(h), is_frame, "{h:?}");
+            }
         }
     }
 

@@ -172,7 +172,12 @@ impl Reader {
     fn fill(&mut self, engine: &Engine, d: usize, view: &View) -> io::Result<()> {
         while self.dirs[d].ready.is_empty() {
             let at = self.dirs[d].next;
-            let Some((seq, offset, end)) = place(engine, d, at, view) else { return Ok(()) };
+            let Some((Position { seq, offset }, end, above)) = place(engine, d, at, view) else {
+                return Ok(());
+            };
+            // A number that no event has yet was never written here, whatever the checksum says.
+            let is_ours =
+                |f: &super::window::Found| f.header.kind != Kind::Put || f.header.numbers().end <= above;
             if self.dirs[d].open.as_ref().is_none_or(|o| o.seq != seq) {
                 self.dirs[d].open = Some(open(engine, d, seq)?);
             }
@@ -184,6 +189,7 @@ impl Reader {
             let mut damage = None;
             loop {
                 match w.look(offset, end) {
+                    Look::Frame(f) if !is_ours(&f) => damage = Some(offset),
                     Look::Frame(f) => {
                         offset = f.header.end();
                         found.extend((f.header.kind == Kind::Put).then_some(f));
@@ -191,11 +197,11 @@ impl Reader {
                     Look::Beyond if found.is_empty() => {
                         // A frame that is larger than the piece, or the piece holds no puts.
                         match w.frame_at(offset, end)? {
-                            Ok(f) => {
+                            Ok(f) if is_ours(&f) => {
                                 offset = f.header.end();
                                 found.extend((f.header.kind == Kind::Put).then_some(f));
                             }
-                            Err(_) => damage = Some(offset),
+                            Ok(_) | Err(_) => damage = Some(offset),
                         }
                     }
                     Look::Beyond => break,
@@ -435,7 +441,7 @@ fn open(engine: &Engine, d: usize, seq: u64) -> io::Result<OpenSegment> {
 }
 
 /// Where to read on from `at`, and where that segment ends; `None`: nothing is left.
-fn place(engine: &Engine, d: usize, at: Position, view: &View) -> Option<(u64, u64, u64)> {
+fn place(engine: &Engine, d: usize, at: Position, view: &View) -> Option<(Position, u64, u64)> {
     let s = lock(&engine.state);
     let live = |r: (u64, u64)| r.1 > view.passed && s.live.overlaps(r.0.max(view.passed)..r.1);
     let dir = &s.dirs[d];
@@ -448,7 +454,7 @@ fn place(engine: &Engine, d: usize, at: Position, view: &View) -> Option<(u64, u
         let offset = if *seq == at.seq { at.offset.max(BEGIN) } else { BEGIN };
         // What has come after the view may be live, too: those ranges are not known yet.
         if offset < end && (live(segment.info.puts) || *seq >= view.applied.seq) {
-            return Some((*seq, offset, end));
+            return Some((Position { seq: *seq, offset }, end, s.next_number));
         }
         if *seq >= view.applied.seq {
             return None;

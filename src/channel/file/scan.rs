@@ -18,6 +18,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// No segment ends above this: what says so was not written by us.
+const LARGEST: u64 = 1 << 40;
+
 /// A segment file that is there.
 pub struct File {
     pub seq: u64,
@@ -206,7 +209,10 @@ fn ends(files: &[File]) -> Result<BTreeMap<u64, u64>, ScanError> {
         if let Ok(first) = w.frame_at(BEGIN, f.size).map_err(|e| ScanError::Io(f.path.clone(), e))? {
             if let (Kind::Start, payload @ [_, _, _, _, _, _, _, _]) = (first.header.kind, w.payload(&first))
             {
-                ends.insert(first.header.first, u64_at(payload, 0));
+                let end = u64_at(payload, 0);
+                if end <= LARGEST {
+                    ends.insert(first.header.first, end);
+                }
             }
         }
     }

@@ -107,10 +107,14 @@ pub fn spare_name(n: u64) -> String {
     format!("spare-{n}")
 }
 
+/// No file of ours has a higher number: nothing that is added to one overflows.
+const LAST: u64 = 1 << 62;
+
 /// N of `<what>-N`.
 pub fn number_of(name: &str, what: &str) -> Option<u64> {
     let digits = name.strip_prefix(what)?.strip_prefix('-')?;
-    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+    let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?;
+    number.filter(|n| *n <= LAST)
 }
 
 /// Reads until the buffer is full or the file ends; returns how many bytes.
@@ -217,9 +221,15 @@ mod tests {
     #[test]
     fn names_are_numbers() {
         assert_eq!(number_of("segment-17", "segment"), Some(17));
-        for other in
-            ["segment-", "segment-+1", "segment-1x", "spare-1", "segment1", "segment-99999999999999999999"]
-        {
+        for other in [
+            "segment-",
+            "segment-+1",
+            "segment-1x",
+            "spare-1",
+            "segment1",
+            "segment-99999999999999999999",
+            "segment-18446744073709551615",
+        ] {
             assert_eq!(number_of(other, "segment"), None, "{other}");
         }
     }

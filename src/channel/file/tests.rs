@@ -9,6 +9,7 @@ use std::path::Path;
 mod basics;
 mod crash;
 mod faults;
+mod forged;
 mod full;
 mod golden;
 mod model;

@@ -128,6 +128,10 @@ impl<'a> Window<'a> {
             let Seen::Frame(h) = Header::read(&self.bytes[from..self.filled], self.identity, at) else {
                 return Ok(Err(None));
             };
+            // No memory for what the file does not have, whatever its header says.
+            if h.end() > self.file.len()? {
+                return Ok(Err(Some(h)));
+            }
             self.load(at, h.size() as usize)?;
             if (self.filled as u64) < h.size() {
                 return Ok(Err(Some(h)));

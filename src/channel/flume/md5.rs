@@ -3,7 +3,8 @@
 /// How far each of the 64 steps rotates: four amounts a round.
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
-pub(super) fn md5(message: &[u8]) -> [u8; 16] {
+/// The sum of a message.
+pub fn md5(message: &[u8]) -> [u8; 16] {
     let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
     let blocks = message.chunks_exact(64);
     let rest = blocks.remainder();

@@ -157,7 +157,8 @@ fn segments(all: &Opened, whole: &Replayed, out: &mut dyn Write) -> Result<()> {
         for f in &dir.listed.files {
             let Some((why, info)) = keeps.get(&(d, f.seq)) else { continue };
             let used = info.end.unwrap_or(f.size);
-            let percent = used * 100 / f.size.max(1);
+            // Its end is what the next segment says, which may be anything.
+            let percent = used.min(f.size) * 100 / f.size.max(1);
             let could = why.as_deref().unwrap_or("yes");
             writeln!(
                 out,
