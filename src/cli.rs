@@ -5,6 +5,7 @@
 //! command was asked for to standard output. Runs on the main thread; nobody imports this module but `main`
 //! and programs that add components of their own.
 
+mod avro_client;
 mod components;
 mod defaults;
 mod flags;
@@ -14,7 +15,6 @@ mod words;
 
 use crate::config::{Catalog, Declared, Loader, Plan, Problem, Problems, RunOptions, Severity};
 use crate::lifecycle::{CONFIGURATION, FAILURE};
-use crate::unsupported;
 use flags::{Flags, Run};
 use std::io::Write;
 
@@ -39,13 +39,10 @@ pub fn main(args: Vec<String>, hooks: &Hooks) -> u8 {
         "check" => check(rest, hooks),
         "components" => components(rest, hooks),
         "tool" => tool::main(rest, hooks),
+        "avro-client" => avro_client::main(rest),
         "version" | "--version" => print(&version(), 0),
         "help" | "--help" | "-h" => print(&usage(), 0),
         _ => {
-            if let Some(why) = unsupported::command(command) {
-                complain(&format!("Error: {why}"));
-                return FAILURE;
-            }
             complain(&format!("Error: Unknown or unspecified command '{command}'"));
             print(&format!("\n{}", usage()), FAILURE)
         }
@@ -174,6 +171,7 @@ commands:
   components [KIND[.TYPE]]  what can be configured, and the keys of one component
   tool channel COMMAND      look into the files of a file channel, mend them, or take over Flume's; see
                             'flumed tool help'
+  avro-client               send lines to an avro source; see 'flumed avro-client --help'
   version                   show version information
   help                      show this text
 
@@ -222,12 +220,16 @@ pub(crate) mod tests {
 
     #[test]
     fn commands_and_exit_codes() {
-        assert_eq!(["help", "version", "tool help", "components", "components sink.null"].map(code), [0; 5]);
         assert_eq!(
-            ["", "gizmo", "tool x", "tool", "avro-client", "components gizmo"].map(code),
-            [FAILURE; 6]
+            ["help", "version", "tool help", "avro-client -h", "components", "components sink.null"]
+                .map(code),
+            [0; 6]
         );
-        assert_eq!(["agent", "check -n a", "agent -n a -f /nowhere/x.conf"].map(code), [CONFIGURATION; 3]);
+        assert_eq!(["", "gizmo", "tool x", "tool", "components gizmo"].map(code), [FAILURE; 5]);
+        assert_eq!(
+            ["agent", "avro-client", "check -n a", "agent -n a -f /nowhere/x.conf"].map(code),
+            [CONFIGURATION; 4]
+        );
         assert_eq!(code("agent --help"), 0);
         assert_eq!(version().lines().count(), 5);
         assert!(usage().contains("-n, --name NAME"), "{}", usage());

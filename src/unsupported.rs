@@ -1,4 +1,4 @@
-//! What Flume has and flumed has not: types, keys, options and commands that users may have, each with what to say
+//! What Flume has and flumed has not: types, keys and options that users may have, each with what to say
 //! of it and what to use instead. Look-ups in values (`${script:...}`) have their list in `config::interpolate`,
 //! schemes of URIs in `config::origin`: they stand below. Pure.
 
@@ -71,10 +71,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("zkBasePath", "keep the configuration in a file or serve it over http (--conf-uri)"),
 ];
 
-/// Commands of Flume's script.
-const COMMANDS: &[(&str, &str)] =
-    &[("avro-client", "send to a syslog or netcat source, or run Flume's own client against a Flume agent")];
-
 /// Class names of aliased types whose last part is not the alias.
 const CLASSES: &[(Kind, &str, &str)] = &[
     (Kind::Source, "MultiportSyslogTCPSource", "multiport_syslogtcp"),
@@ -122,24 +118,16 @@ pub fn flag(long: &str) -> String {
     format!("--{long} is not supported by flumed{}", why.unwrap_or_default())
 }
 
-/// The message for a command of Flume that there is not.
-pub fn command(name: &str) -> Option<String> {
-    let (_, why) = COMMANDS.iter().find(|(c, _)| *c == name)?;
-    Some(format!("the command '{name}' is not available in this version: {why}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn keys_options_and_commands() {
+    fn keys_and_options() {
         assert!(key(Kind::Sink, "hdfs", "hdfs.kerberosKeytab").unwrap().contains("no Kerberos"));
         assert!(key(Kind::Source, "netcat", "config").unwrap().contains("Java class"));
         assert_eq!(key(Kind::Source, "netcat", "port"), None);
         assert!(flag("zkConnString").contains("keep the configuration in a file"));
-        assert!(command("avro-client").unwrap().contains("not available"));
-        assert_eq!(command("gizmo"), None);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct Connection {
 impl Connection {
     /// Connects and settles the handshake.
     pub fn open(to: &Address, settings: &Settings) -> Result<Connection, Error> {
-        let until = Instant::now() + settings.connect_timeout;
+        let until = after(settings.connect_timeout);
         let stream = dial::dial(to, until)
             .map_err(|why| Error::new(Outcome::NotSent, format!("cannot connect to {to}: {why}")))?;
         let mut c = Connection {
@@ -76,7 +76,7 @@ impl Connection {
         loop {
             c.out.clear();
             let serial = c.caller.ping(&mut c.out);
-            let failed = match c.exchange(serial, until) {
+            let failed = match c.exchange(serial, until, settings.connect_timeout) {
                 Ok(Reply::Pong) => return Ok(c),
                 Ok(Reply::Again) => continue,
                 Ok(other) => format!("an answer that makes no sense: {other:?}"),
@@ -138,7 +138,8 @@ impl Connection {
         if !self.is_usable {
             return Err(Error::new(Outcome::NotSent, format!("the connection to {peer} has ended")));
         }
-        let answered = self.exchange(serial, Instant::now() + self.request_timeout);
+        let limit = self.request_timeout;
+        let answered = self.exchange(serial, after(limit), limit);
         if self.out.capacity() > KEPT && self.out.len() <= self.out.capacity() / 2 {
             self.out = Vec::new();
         }
@@ -163,19 +164,20 @@ impl Connection {
         }
     }
 
-    /// Sends `out` and waits for its answer. Without one the connection has ended.
-    fn exchange(&mut self, serial: i32, until: Instant) -> Result<Reply, (Outcome, String)> {
-        let began = Instant::now();
+    /// Sends `out` and waits for its answer. Without one the connection has ended. `limit`: the time-out that says
+    /// `until`, for messages.
+    fn exchange(&mut self, serial: i32, until: Instant, limit: Duration) -> Result<Reply, (Outcome, String)> {
+        let limit = limit.as_millis();
         self.is_usable = false;
         let mut timed = Timed { stream: &self.stream, until };
         let ended = |e: io::Error| match e.kind() {
-            io::ErrorKind::TimedOut => format!("no answer within {} ms", began.elapsed().as_millis()),
+            io::ErrorKind::TimedOut => format!("no answer within {limit} ms"),
             io::ErrorKind::UnexpectedEof => "it closed the connection without an answer".to_owned(),
             _ => e.to_string(),
         };
         let unsent = |e: io::Error| match e.kind() {
             io::ErrorKind::TimedOut => {
-                format!("not all could be sent within {} ms", began.elapsed().as_millis())
+                format!("not all could be sent within {limit} ms")
             }
             _ => format!("not all could be sent: {e}"),
         };
@@ -218,6 +220,12 @@ impl Connection {
             }
         }
     }
+}
+
+/// The moment when a time-out is over. One that goes beyond what a clock can hold means: in a year.
+fn after(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or(now + Duration::from_secs(365 * 86400))
 }
 
 /// A socket that is waited for until a moment, however often.

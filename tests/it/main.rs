@@ -2,6 +2,7 @@
 //! Waits are on a condition with a deadline; see `util`.
 
 mod avro;
+mod avro_client;
 mod badinput;
 mod config;
 mod docs;
@@ -11,6 +12,7 @@ mod file;
 mod flow;
 mod full;
 mod groups;
+mod hop;
 mod interceptors;
 mod letters;
 mod limits;
