@@ -268,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_name_that_cannot_be_kept_goes_with_its_value_into_one_header() {
-        let long = "n".repeat(300);
+        // No other test may have it kept.
+        let long = "apart".repeat(60);
         let mut bytes = b"\x04".to_vec();
         for _ in 0..2 {
             put_long(&mut bytes, 3);
