@@ -208,7 +208,10 @@ mod tests {
         out
     }
 
-    fn batch(events: &[(&[u8], &[(&str, &[u8])])]) -> Batch {
+    /// A body and its headers.
+    type Plain<'a> = (&'a [u8], &'a [(&'a str, &'a [u8])]);
+
+    fn batch(events: &[Plain<'_>]) -> Batch {
         let mut batch = Batch::new();
         for (body, headers) in events {
             batch.push(Body::Copy(body));
