@@ -26,12 +26,22 @@ pub struct Frames {
     missing: usize,
     message: Vec<u8>,
     is_inside: bool,
+    /// A message has begun: it is Avro that is spoken here.
+    is_avro: bool,
 }
 
 impl Frames {
     /// Messages above `max` bytes are refused.
     pub fn new(max: usize) -> Frames {
-        Frames { max, serial: 0, chunks: 0, missing: 0, message: Vec::new(), is_inside: false }
+        Frames {
+            max,
+            serial: 0,
+            chunks: 0,
+            missing: 0,
+            message: Vec::new(),
+            is_inside: false,
+            is_avro: false,
+        }
     }
 
     /// Bytes held of a message that is not complete.
@@ -81,15 +91,18 @@ impl Frames {
                 self.chunks -= 1;
                 at += INT;
             } else {
+                // The same whether it comes at once or in drops; a later message's number may look like anything.
+                if let Some(other) = guess(rest).filter(|_| !self.is_avro) {
+                    return (at, Err(other));
+                }
                 if rest.len() < 2 * INT {
-                    return (at, guess(rest).map_or(Ok(None), Err));
+                    return (at, Ok(None));
                 }
                 (self.serial, self.chunks) = (int(rest), int(&rest[INT..]));
                 if !(1..=MAX_CHUNKS).contains(&self.chunks) {
-                    let why = format!("no Avro RPC: a message of {} chunks", self.chunks);
-                    return (at, Err(guess(rest).unwrap_or(why)));
+                    return (at, Err(format!("no Avro RPC: a message of {} chunks", self.chunks)));
                 }
-                self.is_inside = true;
+                (self.is_inside, self.is_avro) = (true, true);
                 at += 2 * INT;
             }
         }
@@ -224,6 +237,21 @@ mod tests {
         put(&mut bytes, 1, &[&[1; 100], &[2; 8192], &[3; 8192]]);
         let message = feed(&mut Frames::new(1 << 20), &[&bytes]).unwrap().remove(0);
         assert_eq!((message.bytes.len(), message.bytes.capacity()), (16_484, 16_484));
+    }
+
+    #[test]
+    fn only_the_first_message_can_be_another_protocol() {
+        let mut bytes = Vec::new();
+        for serial in [1, 0x789c_0000, 0x1603_0100, 0x4745_5420] {
+            put(&mut bytes, serial, &[b"x"]);
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(feed(&mut Frames::new(400), &single).unwrap().len(), 4);
+        assert_eq!(feed(&mut Frames::new(400), &[&bytes]).unwrap().len(), 4);
+        let (_, other) = bytes.split_at(13);
+        for pieces in [&[other][..], &other.chunks(1).collect::<Vec<_>>()] {
+            assert!(feed(&mut Frames::new(400), pieces).unwrap_err().contains("deflate"));
+        }
     }
 
     #[test]

@@ -218,11 +218,9 @@ fn open(input: &[u8]) -> Verdict {
     let Some((there, came)) = (if data_dirs(&laid).is_empty() { None } else { drain(&laid, &mut s)? }) else {
         return Ok(s);
     };
-    if came > there {
-        return Err(format!("gives {came} events of {there}"));
-    }
     s.count(there);
-    s.count(there - came);
+    // More: two frames have the same numbers, which nobody can tell apart.
+    s.exact(came.cmp(&there));
     if came == there {
         match drain(&laid, &mut s)? {
             Some((0, 0)) => {}

@@ -10,7 +10,8 @@ pub static TARGET: Target = Target {
     mutate: mutate::bytes,
     words: WORDS,
     longest: 1 << 16,
-    memory: (64, 1 << 20),
+    // A line of two bytes is a property with its place.
+    memory: (256, 1 << 20),
     run,
 };
 

@@ -42,11 +42,14 @@ impl Recovery {
                 let fs = self.fs.as_ref();
                 salvage::copy_aside(fs, &f.path, d.seq, file.file.as_ref(), d.range.clone(), &self.counters);
                 let what = match &d.header {
-                    Some(h) if h.kind == Kind::Put => {
+                    Some(h) if h.kind == Kind::Put && h.count > 0 => {
                         self.counters.damaged.add(h.count as usize);
                         format!("{} events are lost: numbers {}-{}", h.count, h.first, h.numbers().end - 1)
                     }
-                    Some(_) => "it said that events were taken: they may be delivered again".to_owned(),
+                    Some(h) if h.kind == Kind::Take => {
+                        "it said that events were taken: they may be delivered again".to_owned()
+                    }
+                    Some(_) => "it held no events".to_owned(),
                     None => "what it held cannot be told".to_owned(),
                 };
                 let (from, to) = (d.range.start, d.range.end);

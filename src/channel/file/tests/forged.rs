@@ -63,6 +63,26 @@ fn a_segment_ends_nowhere_beyond_all_sizes() {
 }
 
 #[test]
+fn a_damaged_frame_without_events_is_told_of() {
+    let fs = closed();
+    for name in fs.files(ours("/chk")).iter().filter(|n| n.starts_with("checkpoint")) {
+        fs.overwrite(ours("/chk").join(name), |b| b.fill(0));
+    }
+    let at = puts(&fs, "segment-1")[0];
+    // The header is whole, the payload is not.
+    forge(&fs, "segment-1", at, |b| b[32..44].fill(0));
+    fs.overwrite(ours("/d0").join("segment-1"), |b| b[at + HEADER] ^= 1);
+    let place = Place { data_dirs: vec!["/d0".into()], ..Place::default() };
+    let mut out = Vec::new();
+    assert!(check::run(&fs, &place, &mut out).unwrap());
+    let said = String::from_utf8(out).unwrap();
+    assert!(said.contains("a frame without events"), "{said}");
+    let c = open(&fs, 1);
+    assert_eq!(drain(&c, 7), bodies(5..100));
+    c.close();
+}
+
+#[test]
 fn a_length_that_the_file_has_not_takes_no_memory() {
     let fs = closed();
     let at = puts(&fs, "segment-1")[1];

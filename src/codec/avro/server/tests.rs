@@ -152,7 +152,7 @@ fn whatever_way_the_bytes_are_cut_the_calls_are_the_same() {
     let mut bytes = Vec::new();
     let mut batch = Batch::new();
     for i in 0..3 {
-        batch.push(Body::Copy(&vec![i; 50]));
+        batch.push(Body::Copy(&[i; 50]));
         let v = batch.store(b"value");
         batch.push_header(Key::HOST, v);
     }
