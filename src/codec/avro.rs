@@ -11,6 +11,8 @@ mod event;
 mod frame;
 mod handshake;
 mod protocol;
+#[cfg(test)]
+mod recorded;
 mod server;
 mod wire;
 
