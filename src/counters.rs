@@ -150,6 +150,13 @@ fn common(kind: &'static str, name: &str, health: &Health) -> Snapshot {
     Snapshot { kind, name: name.to_owned(), state: health.state(), values }
 }
 
+/// Whether it is ten seconds since that was last said, which is noted as now.
+fn may_tell(told: &AtomicU64) -> bool {
+    let now = now_ms();
+    let last = told.load(Relaxed);
+    now.saturating_sub(last) >= 10_000 && told.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+}
+
 /// Flume's source counters, and below the line ours.
 #[derive(Default, Debug)]
 pub struct SourceCounters {
@@ -175,6 +182,10 @@ pub struct SourceCounters {
     pub optional_failed: Counter,
     /// Batches that one required channel refused after another had them: a retry duplicates there.
     pub partly_stored: Counter,
+    /// Events that the selector sent nowhere.
+    pub event_unrouted: Counter,
+    /// When a log line last told of them, ms since the epoch.
+    told_unrouted: AtomicU64,
     /// Times an interceptor could do nothing with an event and left it as it was.
     pub interceptor_fail: Counter,
     /// Connections that wait for room in a channel at this moment.
@@ -188,6 +199,10 @@ pub struct SourceCounters {
 impl SourceCounters {
     pub fn new(name: &str) -> Arc<SourceCounters> {
         Arc::new(SourceCounters { name: name.to_owned(), ..Default::default() })
+    }
+    /// Whether it is time for another log line about events that go nowhere: one in ten seconds.
+    pub fn may_tell_unrouted(&self) -> bool {
+        may_tell(&self.told_unrouted)
     }
 }
 
@@ -211,6 +226,7 @@ impl Counted for SourceCounters {
             c("ConnectionRefusedCount", &self.connection_refused),
             c("OptionalChannelFailCount", &self.optional_failed),
             c("PartlyStoredBatchCount", &self.partly_stored),
+            c("EventUnroutedCount", &self.event_unrouted),
             c("InterceptorFailCount", &self.interceptor_fail),
             ("ParkedConnectionCount", Value::Gauge(self.parked.get())),
             c("RestartCount", &self.restarts),
@@ -363,10 +379,7 @@ impl ChannelCounters {
     }
     /// Whether it is time for another log line about this channel being full: one in ten seconds.
     pub fn may_tell_full(&self) -> bool {
-        let now = now_ms();
-        let last = self.told_full.load(Relaxed);
-        now.saturating_sub(last) >= 10_000
-            && self.told_full.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+        may_tell(&self.told_full)
     }
     /// For the log line of a full channel: fill, oldest event, and what holds the drain up.
     pub fn describe_full(&self) -> String {

@@ -13,7 +13,7 @@ use crate::codec::BatchLimits;
 use crate::counters::SourceCounters;
 use crate::event::{Batch, Events};
 use crate::interceptor::Chain;
-use crate::selector::{Part, Selector};
+use crate::selector::{Part, Routed, Selector};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,11 +35,22 @@ pub struct Deliver {
 #[derive(Default)]
 pub struct Delivery {
     parts: Vec<Part>,
+    /// Of each part, which events of the delivery are in it, when not all.
+    picks: Vec<Option<Picks>>,
     events: usize,
+    /// The number of its first event among those of the whole batch.
+    first: usize,
     charge: usize,
     /// Counted as attempted.
     tried: bool,
     tickets: Vec<Ticket>,
+}
+
+/// Places of events in their batch, in order; those before `from` are in another delivery.
+#[derive(Clone)]
+struct Picks {
+    all: Arc<[u32]>,
+    from: usize,
 }
 
 /// What an attempt came to.
@@ -95,8 +106,22 @@ impl Deliver {
         let batch = Arc::new(batch);
         let all = Events::all(batch.clone());
         let (events, charge) = (all.len(), all.charge());
-        let parts = self.selector.route(&batch);
-        Delivery { parts, events, charge, tried: false, tickets: Vec::new() }
+        let routed = self.selector.route(&batch);
+        if routed.unrouted > 0 {
+            self.tell_unrouted(&routed, &batch);
+        }
+        let picks = routed.parts.iter().map(|p| p.events.picks().map(|all| Picks { all, from: 0 })).collect();
+        Delivery { parts: routed.parts, picks, events, charge, ..Delivery::default() }
+    }
+
+    fn tell_unrouted(&self, routed: &Routed, batch: &Batch) {
+        let (n, counters) = (routed.unrouted, &self.counters);
+        counters.event_unrouted.add(n);
+        if counters.may_tell_unrouted() {
+            let (name, all) = (&counters.name, counters.event_unrouted.get());
+            let why = self.selector.why_unrouted(batch.get(routed.first_unrouted));
+            log::warn!("source {name}: {n} events ({all} so far) go to no channel that is required: {why}");
+        }
     }
 }
 
@@ -106,21 +131,39 @@ impl Delivery {
         self.events
     }
 
-    /// Cuts off the second half of the events, if every channel gets the same ones and there is more than one.
+    /// Cuts off the second half of the events, if there is more than one. Every channel gets in each half what it gets
+    /// of that half's events.
     pub fn split(&mut self) -> Option<Delivery> {
-        if self.events < 2 || self.parts.iter().any(|p| p.events.len() != self.events) {
+        if self.events < 2 {
             return None;
         }
         let half = self.events / 2;
-        let mut rest = Delivery { events: self.events - half, tried: self.tried, ..Delivery::default() };
-        for p in &mut self.parts {
-            let front = p.events.split_to(half);
-            let events = std::mem::replace(&mut p.events, front);
-            rest.parts.push(Part { channel: p.channel, events, required: p.required });
+        let middle = self.first + half;
+        let mut rest = Delivery {
+            events: self.events - half,
+            first: middle,
+            charge: self.charge.div_ceil(2),
+            tried: self.tried,
+            ..Delivery::default()
+        };
+        (self.events, self.charge) = (half, self.charge / 2);
+        let parts = std::mem::take(&mut self.parts).into_iter().zip(std::mem::take(&mut self.picks));
+        for (Part { channel, mut events, required }, picks) in parts {
+            let n =
+                picks.as_ref().map_or(half, |p| p.all[p.from..].partition_point(|i| (*i as usize) < middle));
+            let front = events.split_to(n);
+            let of_rest = picks.clone().map(|p| Picks { from: p.from + n, ..p });
+            self.add(Part { channel, events: front, required }, picks);
+            rest.add(Part { channel, events, required }, of_rest);
         }
-        self.events = half;
-        (self.charge, rest.charge) = (self.charge / 2, self.charge.div_ceil(2));
         Some(rest)
+    }
+
+    fn add(&mut self, part: Part, picks: Option<Picks>) {
+        if !part.events.is_empty() {
+            self.parts.push(part);
+            self.picks.push(picks);
+        }
     }
 
     /// Lets go of buffers that these events would mostly waste, before a wait that may be long.

@@ -10,7 +10,6 @@ const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
     (Kind::Channel, &["KafkaChannel"]),
     (Kind::Sink, &["thrift", "hdfs", "http", "KafkaSink"]),
-    (Kind::Selector, &["multiplexing", "load_balancing"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
 ];
 
@@ -76,8 +75,6 @@ const CLASSES: &[(Kind, &str, &str)] = &[
     (Kind::Source, "MultiportSyslogTCPSource", "multiport_syslogtcp"),
     (Kind::Source, "SpoolDirectorySource", "spooldir"),
     (Kind::Sink, "HDFSEventSink", "hdfs"),
-    (Kind::Selector, "MultiplexingChannelSelector", "multiplexing"),
-    (Kind::Selector, "LoadBalancingChannelSelector", "load_balancing"),
 ];
 
 /// The message for a type that flumed knows of and does not have; `None` for a type it never heard of.

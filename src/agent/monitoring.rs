@@ -9,7 +9,7 @@ use crate::event::Batch;
 use crate::interceptor::Chain;
 use crate::monitor::{Format, Monitor};
 use crate::net::{Endpoint, SourceId};
-use crate::selector::{Part, Selector};
+use crate::selector::{Routed, Selector};
 use std::sync::Arc;
 
 pub const KEYS: &[Key] = &[
@@ -37,8 +37,8 @@ pub const KEYS: &[Key] = &[
 struct Nowhere;
 
 impl Selector for Nowhere {
-    fn route(&self, _: &Arc<Batch>) -> Vec<Part> {
-        Vec::new()
+    fn route(&self, _: &Arc<Batch>) -> Routed {
+        Routed::default()
     }
     fn may_require(&self) -> Vec<usize> {
         Vec::new()

@@ -163,3 +163,58 @@ fn an_emptied_batch_is_a_success() {
     assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored));
     assert_eq!((b.events(), b.settle(&d)), (0, TicketState::Done));
 }
+
+/// What each channel would get, as text.
+fn shares(d: &Delivery) -> Vec<(usize, bool, Vec<String>)> {
+    let body = |e: crate::event::EventRef<'_>| String::from_utf8_lossy(e.body()).into_owned();
+    d.parts.iter().map(|p| (p.channel, p.required, p.events.iter().map(body).collect())).collect()
+}
+
+#[test]
+fn halves_hold_for_every_channel_what_it_gets_of_their_events() {
+    let mut random = crate::codec::feed::Random(0x5eed);
+    for _ in 0..2000 {
+        let n = 1 + random.below(12);
+        let events = Arc::new(batch(n));
+        let mut whole = Delivery { events: n, charge: 1000, ..Delivery::default() };
+        for channel in 0..random.below(4) {
+            let picked: Vec<u32> = (0..n as u32).filter(|_| random.below(3) > 0).collect();
+            let all = random.below(4) == 0;
+            let mut part =
+                if all { Events::all(events.clone()) } else { Events::picked(events.clone(), picked) };
+            let picks = part.picks().map(|all| Picks { all, from: 0 });
+            if random.below(3) == 0 {
+                // Parked meanwhile: copied, with numbers of its own.
+                part = part.compact();
+            }
+            whole.add(Part { channel, events: part, required: channel != 2 }, picks);
+        }
+        let expected = shares(&whole);
+        // Into single events, in any order of halving.
+        let mut pieces = std::collections::VecDeque::from([whole]);
+        let mut done: Vec<Delivery> = Vec::new();
+        while let Some(mut d) = pieces.pop_front() {
+            match d.split() {
+                Some(rest) => {
+                    assert_eq!(rest.first, d.first + d.events);
+                    pieces.push_front(rest);
+                    pieces.push_front(d);
+                }
+                None => done.push(d),
+            }
+        }
+        assert_eq!(done.len(), n);
+        for (channel, required, bodies) in expected {
+            let got: Vec<String> = done
+                .iter()
+                .flat_map(|d| shares(d).into_iter().filter(|s| (s.0, s.1) == (channel, required)))
+                .flat_map(|s| s.2)
+                .collect();
+            assert_eq!(got, bodies);
+        }
+        for (i, d) in done.iter().enumerate() {
+            assert!(d.parts.iter().all(|p| p.events.len() == 1), "empty parts are left out");
+            assert!(shares(d).iter().all(|s| s.2 == [i.to_string()]), "{i}: {:?}", shares(d));
+        }
+    }
+}

@@ -343,6 +343,11 @@ impl Events {
         Events { batch, picked: Some(indices.into()), from: 0, to }
     }
 
+    /// Which events of the batch these are, when not all.
+    pub fn picks(&self) -> Option<Arc<[u32]>> {
+        self.picked.clone()
+    }
+
     pub fn len(&self) -> usize {
         self.to - self.from
     }

@@ -1,10 +1,14 @@
 //! Channel selectors: which channels of its source each event goes to, and which of them may fail.
 
 use crate::config::{Context, Spec};
-use crate::event::{Batch, Events};
+use crate::event::{Batch, EventRef, Events};
 use std::sync::Arc;
 
+pub mod load_balancing;
+pub mod multiplexing;
 pub mod replicating;
+#[cfg(test)]
+mod testing;
 
 /// Some events of a batch on their way to one channel.
 pub struct Part {
@@ -15,9 +19,23 @@ pub struct Part {
     pub required: bool,
 }
 
+/// Where the events of a batch go.
+#[derive(Default)]
+pub struct Routed {
+    /// For every channel that gets some; required ones first.
+    pub parts: Vec<Part>,
+    /// How many go to no channel that is required, and the first of them.
+    pub unrouted: usize,
+    pub first_unrouted: usize,
+}
+
 pub trait Selector: Send + Sync {
-    /// Parts for every channel that gets events; required ones first.
-    fn route(&self, batch: &Arc<Batch>) -> Vec<Part>;
+    /// Never called with an empty batch.
+    fn route(&self, batch: &Arc<Batch>) -> Routed;
+    /// Why this event goes nowhere.
+    fn why_unrouted(&self, _event: EventRef<'_>) -> String {
+        "no channel is required".to_owned()
+    }
     /// The channels that some event may require: what they can hold bounds the source's batches.
     fn may_require(&self) -> Vec<usize>;
 }
@@ -27,4 +45,14 @@ pub type Build = fn(&Context, &[String]) -> Box<dyn Selector>;
 pub type SelectorSpec = Spec<Build>;
 
 /// Every selector type.
-pub static ALL: &[&SelectorSpec] = &[&replicating::SPEC];
+pub static ALL: &[&SelectorSpec] = &[&load_balancing::SPEC, &multiplexing::SPEC, &replicating::SPEC];
+
+/// The parts of channels with these events each.
+fn parts(batch: &Arc<Batch>, picks: Vec<Vec<u32>>, required: bool) -> impl Iterator<Item = Part> + use<'_> {
+    let of_some = picks.into_iter().enumerate().filter(|(_, events)| !events.is_empty());
+    of_some.map(move |(channel, picked)| {
+        let all = picked.len() == batch.len();
+        let events = if all { Events::all(batch.clone()) } else { Events::picked(batch.clone(), picked) };
+        Part { channel, events, required }
+    })
+}

@@ -1,6 +1,6 @@
 //! The replicating selector, Flume's default: every event to every channel.
 
-use super::{Part, Selector, SelectorSpec};
+use super::{Part, Routed, Selector, SelectorSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::{Batch, Events};
 use std::sync::Arc;
@@ -38,9 +38,10 @@ struct Replicating {
 }
 
 impl Selector for Replicating {
-    fn route(&self, batch: &Arc<Batch>) -> Vec<Part> {
+    fn route(&self, batch: &Arc<Batch>) -> Routed {
         let part = |&(channel, required)| Part { channel, events: Events::all(batch.clone()), required };
-        self.order.iter().map(part).collect()
+        // With none but optional channels nothing is required, and that is meant.
+        Routed { parts: self.order.iter().map(part).collect(), unrouted: 0, first_unrouted: 0 }
     }
 
     fn may_require(&self) -> Vec<usize> {

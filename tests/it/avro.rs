@@ -9,11 +9,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-const OK: Reply = Reply::Status(Status::Ok);
-const FAILED: Reply = Reply::Status(Status::Failed);
+pub const OK: Reply = Reply::Status(Status::Ok);
+pub const FAILED: Reply = Reply::Status(Status::Failed);
 
 /// A client on one connection.
-struct Rpc {
+pub struct Rpc {
     caller: Caller,
     socket: TcpStream,
     unread: Vec<u8>,
@@ -21,7 +21,7 @@ struct Rpc {
 }
 
 impl Rpc {
-    fn new(addr: SocketAddr) -> Rpc {
+    pub fn new(addr: SocketAddr) -> Rpc {
         let socket = TcpStream::connect(addr).unwrap();
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -66,7 +66,7 @@ impl Rpc {
         }
     }
 
-    fn ask(&mut self, bodies: &[&str]) -> Reply {
+    pub fn ask(&mut self, bodies: &[&str]) -> Reply {
         self.send(bodies);
         self.answer().unwrap().1
     }

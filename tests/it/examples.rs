@@ -60,6 +60,7 @@ fn every_type_has_an_example_with_every_key() {
             // It has no keys, and is told of in the other's.
             "processor" if name == "default" => continue,
             "processor" => (name, &["sinkgroups", "*", "processor"]),
+            "selector" => ("selectors", &["sources", "*", "selector"]),
             "interceptor" => (name, &["sources", "*", "interceptors", "*"]),
             "serializer" => (&small, &["sinks", "*", "sink", "serializer"]),
             "extractorSerializer" => {

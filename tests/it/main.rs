@@ -22,6 +22,7 @@ mod reload;
 mod retry;
 mod scale;
 mod script;
+mod selectors;
 mod spill;
 mod stop;
 mod tool;

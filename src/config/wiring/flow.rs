@@ -122,7 +122,30 @@ impl<'a> Flow<'a> {
                 is_right = false;
             }
         }
+        if is_right {
+            self.say_what_goes_nowhere(judge, part, &planned, channels);
+        }
         is_right.then_some(planned)
+    }
+
+    /// Of a selector that maps values to channels: channels and events that it leaves out.
+    fn say_what_goes_nowhere(&self, judge: &mut Judge, part: &Part, planned: &Planned, channels: &[String]) {
+        let maps = |k: &&crate::config::Key| k.ty == Type::ChannelsBelow;
+        if planned.declared.all_keys().find(maps).is_none() {
+            return;
+        }
+        let chosen: BTreeSet<String> = selected(planned).into_iter().map(|(_, name)| name).collect();
+        let place = planned.context.place("type").clone();
+        for name in channels.iter().filter(|c| !chosen.contains(*c)) {
+            let what = format!(
+                "no key of the selector names channel {name}: it never gets an event from this source"
+            );
+            judge.problems.warning(&place, part.full("type"), what);
+        }
+        if !planned.context.is_given("default") {
+            let what = "not set: events that nothing maps go nowhere (counted as EventUnroutedCount)";
+            judge.problems.warning(&place, part.full("default"), what);
+        }
     }
 
     fn interceptors(&self, judge: &mut Judge, source: &Part) -> Option<Vec<Context>> {
