@@ -182,7 +182,8 @@ impl Caller {
                 (Match::Both | Match::Client, ..) => self.handshake = Handshake::Done,
             }
         }
-        if self.ping.take_if(|p| *p == message.serial).is_some() && input.left() == 0 {
+        // Java answers a ping with nothing, avsc with metadata and a null.
+        if self.ping.take_if(|p| *p == message.serial).is_some() && matches!(input.rest(), [] | [0, 0]) {
             return Ok(Reply::Pong);
         }
         Ok(outcome(&mut input)?)
@@ -289,6 +290,17 @@ mod tests {
         assert!(out.ends_with(b"\0\0\0\x0e\x04\0\x06abc\0\x0adefgh\0"));
         assert_eq!(c.append_some(1, events.iter(), 7, &mut out), Some(2));
         assert!(out.ends_with(b"\x02\0\x06abc\0"));
+    }
+
+    #[test]
+    fn pings_are_answered_with_nothing_or_with_null() {
+        for rest in [&b""[..], &[0, 0]] {
+            let (mut c, mut out, mut frame) = (Caller::default(), Vec::new(), Vec::new());
+            let serial = c.ping(&mut out);
+            frame::put(&mut frame, serial, &[&[0, 0, 0, 0], rest]);
+            assert_eq!(c.feed(&frame).1, Ok(Some((1, Reply::Pong))));
+            assert!(c.may_pipeline());
+        }
     }
 
     #[test]

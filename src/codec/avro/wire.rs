@@ -34,6 +34,11 @@ impl<'a> Input<'a> {
         self.all.len() - self.at
     }
 
+    /// What is not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.all[self.at..]
+    }
+
     #[inline]
     pub fn long(&mut self) -> Result<i64> {
         // Most lengths have one byte.
