@@ -8,12 +8,14 @@
 //!
 //! [`Events`] is a view of some events of a shared batch: what channels queue, split and hand to sinks.
 //!
-//! Any thread may hold any of these types. The only locks are the buffer pool's and the key table's, both leaves.
+//! Any thread may hold any of these types. The only locks are those of the two pools and of the key table, all leaves.
 
 mod batch;
 mod key;
 mod pool;
+mod spares;
 
 pub use batch::{Batch, Body, EventRef, Events, Span};
 pub use key::Key;
 pub use pool::{Buffer, BufferPool};
+pub use spares::{Own, Spares};

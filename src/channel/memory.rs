@@ -141,10 +141,17 @@ struct Inner {
     waiters: Waiters,
     /// Takers that sleep: to wake nobody costs a system call too.
     sleeping: usize,
+    /// Events come so fast, and so few at a time, that a taker better naps than sleeps.
+    is_brisk: bool,
 }
 
 /// How often a taker looks before it sleeps: some microseconds.
 const SPINS: u32 = 200;
+
+/// How long a taker naps, whom nobody then has to wake. (The kernel's timers make it some 100 microseconds.)
+const NAP: Duration = Duration::from_micros(50);
+/// A sleep that ends sooner was hardly worth its two system calls and two switches of threads.
+const SHORT: Duration = Duration::from_micros(250);
 
 /// Whether it is of use to look: somebody else has to run meanwhile.
 fn spins() -> bool {
@@ -381,6 +388,12 @@ impl Channel for MemoryChannel {
     fn take(&self, max: usize, until: Instant, stop: &AtomicBool) -> Result<Vec<Run>, TakeError> {
         self.watch(stop);
         let mut s = lock(&self.state);
+        if s.available == 0 && s.is_brisk && until > Instant::now() && !stop.load(Relaxed) {
+            drop(s);
+            std::thread::sleep(NAP);
+            s = lock(&self.state);
+            s.is_brisk = s.available > 0;
+        }
         while s.available == 0 {
             let now = Instant::now();
             if stop.load(Relaxed) || now >= until {
@@ -390,6 +403,7 @@ impl Channel for MemoryChannel {
             let waited = self.filled.wait_timeout(s, until - now);
             s = waited.unwrap_or_else(PoisonError::into_inner).0;
             s.sleeping -= 1;
+            s.is_brisk = now.elapsed() < SHORT;
         }
         let runs = s.cut(max);
         let more = s.available > 0;

@@ -1,6 +1,6 @@
 //! Batch, its records, and views of it. Built by one owner, then shared read-only.
 
-use super::{Buffer, Key};
+use super::{Buffer, Key, Own};
 use std::sync::Arc;
 
 /// The most segments a batch can name; one more is copied into the batch itself.
@@ -54,7 +54,7 @@ pub enum Body<'a> {
 /// Events under construction or, behind an `Arc`, in flight.
 #[derive(Default)]
 pub struct Batch {
-    own: Vec<u8>,
+    own: Own,
     shared: Vec<Arc<Buffer>>,
     records: Vec<Record>,
     headers: Vec<Header>,
@@ -112,7 +112,7 @@ impl Batch {
     }
 
     /// Makes these bytes the memory of a batch that has none of its own yet.
-    pub fn set_own(&mut self, bytes: Vec<u8>) {
+    pub fn set_own(&mut self, bytes: Own) {
         debug_assert!(self.own.is_empty());
         self.own = bytes;
     }
@@ -260,7 +260,7 @@ impl Batch {
 
     /// Copies what the shared segments hold into the batch and lets go of them.
     fn flatten(&mut self) {
-        let mut own = std::mem::take(&mut self.own);
+        let mut own = std::mem::take(&mut *self.own);
         let move_in = |s: Span, batch: &Batch, own: &mut Vec<u8>| {
             if s.segment == 0 {
                 return s;
@@ -277,7 +277,9 @@ impl Batch {
         for h in &mut headers {
             h.value = move_in(h.value, self, &mut own);
         }
-        *self = Batch { own, shared: Vec::new(), records, headers, shared_used: 0 };
+        *self.own = own;
+        self.shared.clear();
+        (self.records, self.headers, self.shared_used) = (records, headers, 0);
     }
 
     /// Bytes that stay allocated while this batch lives.

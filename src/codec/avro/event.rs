@@ -184,6 +184,7 @@ fn text(value: &[u8]) -> Cow<'_, [u8]> {
 mod tests {
     use super::*;
     use crate::codec::feed::Seen;
+    use crate::event::Own;
 
     /// Decodes an array and gives the batch its memory.
     fn array(events: &mut Events, bytes: &[u8], most: usize) -> std::result::Result<Vec<Seen>, NoBatch> {
@@ -191,7 +192,7 @@ mod tests {
         let mut input = Input::new(bytes);
         events.array(&mut input, most, &mut batch)?;
         assert_eq!(input.left(), 0);
-        batch.set_own(events.memory(bytes.to_vec()));
+        batch.set_own(Own::of(events.memory(bytes.to_vec()), &std::sync::Arc::default()));
         Ok(Seen::all(&batch))
     }
 

@@ -4,11 +4,16 @@
 //!   frame = serial:int32  n:int32  n * ( length:int32  bytes )      big-endian; the chunks make one message
 //! ```
 //! Chunk boundaries have no meaning and a chunk may be empty. A message is put together in memory of its own: one copy,
-//! for which no length is believed before its bytes are there. The client chooses serials, the answer repeats them.
+//! for which no length above 1 MiB is believed before its bytes are there. The client chooses serials, the answer repeats them.
+
+use crate::event::Spares;
+use std::sync::Arc;
 
 /// More chunks than this have no sender that means well: Java cuts at 8 KiB.
 const MAX_CHUNKS: i32 = 1 << 16;
 const INT: usize = 4;
+/// For so much of a chunk there is room before it is there. Memory that is not written to costs nothing.
+const BELIEVED: usize = 1 << 20;
 
 /// A message and the number its answer will have.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +30,7 @@ pub struct Frames {
     /// Bytes missing of the chunk at hand.
     missing: usize,
     message: Vec<u8>,
+    spares: Arc<Spares>,
     is_inside: bool,
     /// A message has begun: it is Avro that is spoken here.
     is_avro: bool,
@@ -33,20 +39,31 @@ pub struct Frames {
 impl Frames {
     /// Messages above `max` bytes are refused.
     pub fn new(max: usize) -> Frames {
+        Frames::with(max, Arc::default())
+    }
+
+    /// The same, with memory that others use as well.
+    pub fn with(max: usize, spares: Arc<Spares>) -> Frames {
         Frames {
             max,
             serial: 0,
             chunks: 0,
             missing: 0,
             message: Vec::new(),
+            spares,
             is_inside: false,
             is_avro: false,
         }
     }
 
-    /// Bytes held of a message that is not complete.
+    /// Bytes held of a message that is not complete. What is behind them is not touched yet, and so not there.
     pub fn held(&self) -> usize {
-        self.message.capacity()
+        self.message.len()
+    }
+
+    /// Where a message's memory goes back to.
+    pub fn spares(&self) -> &Arc<Spares> {
+        &self.spares
     }
 
     /// Whether a message has begun and not ended.
@@ -65,8 +82,8 @@ impl Frames {
                 if n == 0 {
                     return (at, Ok(None));
                 }
-                if self.message.capacity() == 0 {
-                    self.message.reserve_exact(self.foreseen(rest).min(self.max));
+                if self.message.len() + n > self.message.capacity() {
+                    self.grow(rest);
                 }
                 self.message.extend_from_slice(&rest[..n]);
                 self.missing -= n;
@@ -74,7 +91,7 @@ impl Frames {
             } else if self.is_inside && self.chunks == 0 {
                 self.is_inside = false;
                 let mut bytes = std::mem::take(&mut self.message);
-                if bytes.capacity() - bytes.len() > bytes.len() / 4 {
+                if bytes.capacity() / 2 > bytes.len() {
                     bytes.shrink_to_fit();
                 }
                 return (at, Ok(Some(Message { serial: self.serial, bytes })));
@@ -106,6 +123,18 @@ impl Frames {
                 at += 2 * INT;
             }
         }
+    }
+
+    /// Makes room for what is in `rest` of the message, and for the rest of its chunk up to a size that may be believed.
+    fn grow(&mut self, rest: &[u8]) {
+        let here = self.foreseen(rest);
+        let claimed = self.missing.min(BELIEVED);
+        let more =
+            if here < self.missing || self.chunks > 0 && here == rest.len() { self.message.len() } else { 0 };
+        let room = (self.message.len() + here.max(claimed) + more).min(self.max);
+        let mut larger = self.spares.take(room);
+        larger.extend_from_slice(&self.message);
+        self.spares.give_back(std::mem::replace(&mut self.message, larger));
     }
 
     /// Bytes of the message that are in `rest`, which begins within a chunk: all of them, most of the time.

@@ -11,8 +11,9 @@ use super::handshake::{self, Match};
 use super::wire::{self, put_bytes, Input, Malformed};
 use super::Status;
 use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Then};
-use crate::event::Batch;
+use crate::event::{Batch, Own, Spares};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Of an unknown message's name, this much is repeated.
 const SHOWN: usize = 100;
@@ -44,12 +45,13 @@ enum Answer {
 impl Server {
     /// Refuses messages above `max` bytes.
     pub fn new(max: usize) -> Server {
-        Server {
-            frames: Frames::new(max),
-            events: Events::default(),
-            is_shaken: false,
-            open: VecDeque::new(),
-        }
+        Server::with(max, Arc::default())
+    }
+
+    /// The same, with memory that other connections use as well.
+    pub fn with(max: usize, spares: Arc<Spares>) -> Server {
+        let (frames, events) = (Frames::with(max, spares), Events::default());
+        Server { frames, events, is_shaken: false, open: VecDeque::new() }
     }
 
     /// Bytes held of a message that is not complete.
@@ -102,7 +104,7 @@ impl Server {
         self.open.push_back(open);
         if !batch.is_empty() {
             let memory = self.events.memory(message.bytes);
-            batch.set_own(memory);
+            batch.set_own(Own::of(memory, self.frames.spares()));
         }
         Ok(call)
     }

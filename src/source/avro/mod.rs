@@ -12,7 +12,7 @@ use crate::codec::avro::{Server, Status};
 use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
-use crate::event::Batch;
+use crate::event::{Batch, Spares};
 use crate::net::{After, Outcome, Peer, Protocol, Session};
 use ip_filter::IpFilter;
 use std::sync::Arc;
@@ -82,6 +82,7 @@ fn build(ctx: &Context) -> Source {
         max: ctx.size("maxMessageBytes"),
         deflates: ctx.text("compression-type") == Some("deflate"),
         filter: rules.and_then(|r| IpFilter::parse(r).ok()),
+        spares: Arc::default(),
     };
     Source::Stream { endpoint: super::endpoint(ctx.text("bind"), ctx), protocol: Arc::new(avro) }
 }
@@ -90,6 +91,8 @@ struct Avro {
     max: usize,
     deflates: bool,
     filter: Option<IpFilter>,
+    /// Memory of large calls.
+    spares: Arc<Spares>,
 }
 
 impl Protocol for Avro {
@@ -115,7 +118,7 @@ impl Protocol for Avro {
     }
 
     fn open(&self, _: &Peer) -> Box<dyn Session> {
-        Box::new(Calls(Server::new(self.max)))
+        Box::new(Calls(Server::with(self.max, self.spares.clone())))
     }
 }
 
