@@ -171,7 +171,8 @@ def pair(args, directory, kind, keys):
     chance = random.Random(seed)
     print(f"tiers: {kind}, 3 x {RATE} events/s for {args.seconds} s, {args.kills} kills, seed {seed}", flush=True)
     ports = free_ports(2)
-    senders = GROUP + "a1.sinks = k1 k2\n" + "".join(SENDER.format(name=k, port=p, batch=BATCH) for k, p in zip(SINKS, ports))
+    senders = GROUP + "a1.sinks = k1 k2\n"
+    senders += "".join(SENDER.format(name=k, port=p, batch=BATCH) for k, p in zip(SINKS, ports))
     senders += "".join(f"a1.sinkgroups.g1.processor.{key}\n" for key in keys)
     with contextlib.ExitStack() as running:
         def tier(name, conf):
@@ -229,7 +230,7 @@ def kill_and_bring_back(victim, loads, chance, began, args):
 def outage(args, directory):
     """Channels fill from the end of a chain to its front, the front refuses, and all drains when the end is back."""
     print(f"outage: {RATE} events/s for {args.seconds} s, {args.seconds // 6} s of them before it", flush=True)
-    small = "a1.channels.c1.capacity = 5000\na1.channels.c1.transactionCapacity = 1000\na1.channels.c1.keep-alive = 1\n"
+    small = "a1.channels.c1.capacity = 20000\na1.channels.c1.transactionCapacity = 1000\na1.channels.c1.keep-alive = 1\n"
     ports = free_ports(2)
     to = ["a1.sinks = k1\n" + SENDER.format(name="k1", port=p, batch=BATCH) for p in ports]
     with contextlib.ExitStack() as running:
@@ -276,7 +277,8 @@ def outage(args, directory):
     seen = verify(args, [load], last.files())
     print(f"  acknowledged {result['acked']}, tier1 accepted {accepted[0]} and delivered {delivered[0]}, tier2 accepted"
           f" {accepted[1]} and delivered {delivered[1]}, tier3 accepted {accepted[2]}, lines {seen['lines']}; possibly"
-          f" repeated {sum(repeated)}, came twice {seen['dup']}; the load tried again {result['errors']} times", flush=True)
+          f" repeated {sum(repeated)}, came twice {seen['dup']}; the load tried again {result['errors']} times",
+          flush=True)
     check(accepted[0] == result["acked"] and delivered == accepted[:2], "events have gone astray on their way")
     check(accepted[1] <= delivered[0] + repeated[0] and accepted[2] <= delivered[1] + repeated[1],
           "a tier has accepted more events than the one before it has sent")
