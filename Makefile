@@ -46,7 +46,8 @@ fuzz:
 interop:
 	scripts/interop
 
-# The file channel against kills, a full disk, a large backlog and power cuts; as root, all of it.
+# The file channel against kills, a full disk, a large backlog and power cuts, tiers of agents against kills and outages;
+# as root, all of it.
 crash:
 	scripts/crash-soak
 

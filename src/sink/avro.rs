@@ -1,8 +1,8 @@
 //! The avro sink: batches to an Avro source, each in one call, committed when its answer says that it is stored.
 //!
-//! One connection, opened at the start or when there is something to send, and anew when it failed, when the server has
-//! closed it, or every so often if told so. Where no answer comes a batch may be stored although it is sent again: that
-//! is logged and counted. Called by its sink thread only, for at most the two time-outs at a time; no locks.
+//! One connection, opened at the start, and anew for the next batch when it failed, when the server has closed it, or
+//! every so often if told so. Where no answer comes a batch may be stored although it is sent again: that is logged and
+//! counted. Called by its sink thread only, for at most the two time-outs at a time; no locks.
 
 use crate::channel::Take;
 use crate::client::{self, Address, Connection, Error, Outcome, Settings};
@@ -119,11 +119,9 @@ impl AvroSink {
 }
 
 impl Sink for AvroSink {
+    /// One that cannot connect has not started: it is tried again, and in a group another takes meanwhile.
     fn start(&mut self) -> Result<(), SinkError> {
-        if let Err(e) = self.connection() {
-            log::warn!("sink {}: {e}; tried again when there are events", self.name);
-        }
-        Ok(())
+        self.connection().map(|_| ()).map_err(|e| SinkError::destination(e.why))
     }
 
     fn batch_size(&self) -> usize {

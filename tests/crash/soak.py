@@ -1,30 +1,25 @@
-"""The file channel under the real release binary, longer and larger than `make test` has time for.
+"""The real release binary, longer and larger than `make test` has time for: its file channel, and tiers of agents.
 
     kill     SIGKILL at random moments, over and over, while netcat clients send and a sink drains
     full     a small file system fills up, is drained, and fills again
     backlog  ten million events with no sink to take them: memory, recovery, drain
     power    the power cuts of the in-process simulation, with more seeds than `make test` takes
+    tiers    three agents into a pair, balanced and with failover; one of the pair is killed and comes back, under load
+    outage   a chain of three, the last one away for a time: it fills tier by tier, refuses, and drains
 
 Each prints what it saw and fails on what should not be: an acknowledged event lost, one repeated that was not in a
 batch under way, one that nobody sent, memory above its bound. Standard library only; children are ended by their
 process id; every wait has a deadline. `full` mounts a tmpfs and so needs root; without it, it is skipped.
 """
-import argparse, collections, contextlib, json, os, random, re, shutil, signal, socket, subprocess, sys, tempfile
-import threading, time, urllib.request
+import argparse, collections, contextlib, os, random, re, shutil, signal, socket, subprocess, sys, tempfile, threading
+import time
+
+from agent import BOUND, CHANNEL, DEADLINE, FILES, MIB, Agent, Failed, check, in_order, lines_of, wait
+import tiers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
-DEADLINE = 60
-MIB = 1 << 20
-BOUND = 100 * MIB  # of resident memory, whatever the backlog
 
-CHANNEL = """
-a1.channels = c1
-a1.channels.c1.type = file
-a1.channels.c1.dataDirs = {data}/data
-a1.channels.c1.checkpointDir = {data}/checkpoint
-a1.channels.c1.minimumRequiredSpace = 1048576
-"""
 NETCAT = """
 a1.sources = r1
 a1.sources.r1.type = netcat
@@ -32,107 +27,12 @@ a1.sources.r1.bind = 127.0.0.1
 a1.sources.r1.port = 0
 a1.sources.r1.channels = c1
 """
-FILES = """
-a1.sinks = k1
-a1.sinks.k1.type = file_roll
-a1.sinks.k1.sink.directory = {out}
-a1.sinks.k1.sink.rollInterval = 0
-a1.sinks.k1.channel = c1
-"""
 NULL = """
 a1.sinks = k1
 a1.sinks.k1.type = null
 a1.sinks.k1.batchSize = 1000
 a1.sinks.k1.channel = c1
 """
-
-
-class Failed(Exception):
-    """A check did not hold."""
-
-
-def check(holds, what):
-    if not holds:
-        raise Failed(what)
-
-
-def wait(what, ready, seconds=DEADLINE):
-    """Until `ready` gives something true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        got = ready()
-        if got:
-            return got
-        time.sleep(0.01)
-    raise Failed(f"{what}: not within {seconds} s")
-
-
-class Agent:
-    """A running flumed; its log goes to a file of its own."""
-    count = 0
-
-    def __init__(self, flumed, directory, conf):
-        Agent.count += 1
-        self.directory, self.log = directory, f"{directory}/log-{Agent.count}"
-        self.write(conf)
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                [flumed, "agent", "-n", "a1", "-f", f"{directory}/a1.conf", "-Dflume.monitoring.type=http",
-                 "-Dflume.monitoring.port=0"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory)
-
-    def write(self, conf):
-        with open(f"{self.directory}/a1.conf", "w") as f:
-            f.write(conf)
-
-    def said(self):
-        with open(self.log, errors="replace") as f:
-            return f.read()
-
-    def wait_log(self, pattern, seconds=DEADLINE):
-        def found():
-            match = re.search(pattern, self.said())
-            check(match or self.process.poll() is None, f"the agent ended: {self.said()[-3000:]}")
-            return match
-        return wait(f"'{pattern}' in the log", found, seconds)
-
-    def port(self, who):
-        return int(self.wait_log(who + r" started, listening on \S+:(\d+)")[1])
-
-    def metrics(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port('monitor metrics')}/metrics", timeout=30) as answer:
-            return json.load(answer)
-
-    def metric(self, component, key):
-        return int(self.metrics()[component][key])
-
-    def memory(self, key="VmHWM"):
-        """Bytes of resident memory: the most there was (VmHWM), or now (VmRSS)."""
-        with open(f"/proc/{self.process.pid}/status") as f:
-            return int(re.search(rf"{key}:\s+(\d+) kB", f.read())[1]) * 1024
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        """An orderly end; how long it took."""
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            code = self.process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"the agent does not stop: {self.said()[-3000:]}") from None
-        check(code == 0, f"exit code {code}: {self.said()[-3000:]}")
-        return time.monotonic() - began
-
-    def recovered(self):
-        """What a recovery says of itself: events, seconds, from what."""
-        m = self.wait_log(r"Queue Size after replay: (\d+) \[channel=c1\]; (.*), (\S+) s\n", 600)
-        return int(m[1]), float(m[3]), m[2]
-
-    def close(self):
-        if self.process.poll() is None:
-            self.kill()
 
 
 class Client(threading.Thread):
@@ -169,19 +69,6 @@ class Client(threading.Thread):
             pass  # the agent is gone
         except Exception as e:
             self.broken = e
-
-
-def lines_of(directory, names):
-    """The lines of files; a kill may leave a piece of one at the end, which is none."""
-    found = []
-    for name in names:
-        with open(f"{directory}/{name}") as f:
-            found += f.read().split("\n")[:-1]
-    return found
-
-
-def in_order(names):
-    return sorted(names, key=lambda n: [int(part) for part in n.split("-")])
 
 
 def check_order(delivered):
@@ -462,19 +349,22 @@ def power(args, _):
     check(len(images) >= 1, f"no images were told of:\n{said[-4000:]}")
 
 
-PARTS = {"kill": kill, "full": full, "backlog": backlog, "power": power}
+PARTS = {"kill": kill, "full": full, "backlog": backlog, "power": power, "tiers": tiers.pairs, "outage": tiers.outage}
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--flumed", required=True, help="the binary")
+    options.add_argument("--loadgen", required=True, help="the load generator, for `tiers` and `outage`")
     options.add_argument("--rounds", type=int, default=100, help="kills; a full disk is filled three times at most")
     options.add_argument("--events", type=int, default=10_000_000, help="of the backlog")
     options.add_argument("--seeds", type=int, default=20, help="of the simulation")
-    options.add_argument("--seed", type=int, help="repeats the moments of `kill`")
+    options.add_argument("--seed", type=int, help="repeats the moments of `kill` and `tiers`")
+    options.add_argument("--seconds", type=int, default=60, help="of load, for each of `tiers` and for `outage`")
+    options.add_argument("--kills", type=int, default=5, help="of an agent of the pair, for each of `tiers`")
     options.add_argument("parts", nargs="*", metavar="PART", help="of " + ", ".join(PARTS) + "; all, if none is named")
     args = options.parse_args()
-    args.flumed = os.path.abspath(args.flumed)
+    args.flumed, args.loadgen = os.path.abspath(args.flumed), os.path.abspath(args.loadgen)
     unknown = [p for p in args.parts if p not in PARTS]
     if unknown:
         options.error(f"no part {unknown[0]}: there are " + ", ".join(PARTS))

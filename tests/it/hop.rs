@@ -1,12 +1,10 @@
 //! Two agents and the avro sink between them: what arrives, and what becomes of events while the second one is away or
 //! does not answer.
 
+use crate::downstream::Downstream;
 use crate::util::{wait, Agent, Client, Conf, PATIENCE};
-use flumed::codec::avro::{Server, Status};
-use flumed::codec::{Chunk, Then};
-use flumed::event::{Batch, Buffer};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use flumed::codec::avro::Status;
+use std::net::SocketAddr;
 
 /// Lines in, to an avro source at this address.
 fn first(to: SocketAddr, sink: &[&str]) -> Conf {
@@ -80,52 +78,20 @@ fn events_wait_while_the_next_agent_is_away() {
     assert_eq!(from.metric("SINK.k1", "EventPossiblyRepeatedCount"), 0);
 }
 
-/// The answer of a server that takes the next call.
-fn take_call(server: &mut Server, stream: &mut TcpStream) -> (usize, Vec<u8>) {
-    let mut bytes = Vec::new();
-    loop {
-        let buffer = Buffer::owned(std::mem::take(&mut bytes));
-        let mut batch = Batch::new();
-        let chunk = Chunk { buffer: &buffer, from: 0, to: buffer.len() };
-        let decoded = server.decode(&chunk, 1000, &mut batch);
-        if let Then::Call(_) = decoded.then {
-            let mut answer = Vec::new();
-            server.answer(Status::Ok, &mut answer);
-            return (batch.len(), answer);
-        }
-        assert_eq!(decoded.then, Then::NeedMore);
-        bytes.extend_from_slice(&buffer[decoded.used..]);
-        let mut piece = [0; 4096];
-        let n = stream.read(&mut piece).unwrap();
-        assert!(n > 0, "the sink has closed");
-        bytes.extend_from_slice(&piece[..n]);
-    }
-}
-
-/// A connection of the sink with the handshake behind it.
-fn accept(listener: &TcpListener) -> (TcpStream, Server) {
-    let (mut stream, mut server) = (listener.accept().unwrap().0, Server::new(1 << 20));
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (_, answer) = take_call(&mut server, &mut stream);
-    stream.write_all(&answer).unwrap();
-    (stream, server)
-}
-
 #[test]
 fn a_batch_without_an_answer_is_sent_again_and_counted() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let from: Agent = first(listener.local_addr().unwrap(), &["request-timeout = 1000"]).start();
-    let (mut stream, mut server) = accept(&listener);
+    let to = Downstream::new();
+    let from: Agent = first(to.address, &["request-timeout = 1000"]).start();
+    let mut slow = to.accept();
     assert_eq!(from.connect("r1").ask("one"), "OK\n");
-    let (n, late) = take_call(&mut server, &mut stream);
-    assert_eq!(n, 1);
+    assert_eq!(slow.call(), ["one"]);
     let told = from.wait_log("may be stored at 127.0.0.1");
     assert!(told.contains("sink k1: 1 events may be stored") && told.contains("no answer within"), "{told}");
-    let (mut again, mut other) = accept(&listener);
-    let _ = stream.write_all(&late);
-    let (n, answer) = take_call(&mut other, &mut again);
-    assert_eq!((n, from.metric("SINK.k1", "EventDrainSuccessCount")), (1, 0));
-    again.write_all(&answer).unwrap();
+    let mut again = to.accept();
+    slow.answer(Status::Ok);
+    assert_eq!(again.call(), ["one"]);
+    assert_eq!(from.metric("SINK.k1", "EventDrainSuccessCount"), 0);
+    again.answer(Status::Ok);
     wait(1, || from.metric("SINK.k1", "EventDrainSuccessCount"));
     let count = |key: &str| from.metric("SINK.k1", key);
     assert_eq!((count("EventPossiblyRepeatedCount"), count("ConnectionClosedCount")), (1, 1));
@@ -133,12 +99,11 @@ fn a_batch_without_an_answer_is_sent_again_and_counted() {
 
 #[test]
 fn a_stop_does_not_wait_for_who_does_not_answer() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let conf = first(listener.local_addr().unwrap(), &[]);
-    let mut from = conf.lines("a1.flumed.shutdownTimeout = 1\n").start();
-    let (mut stream, mut server) = accept(&listener);
+    let to = Downstream::new();
+    let mut from = first(to.address, &[]).lines("a1.flumed.shutdownTimeout = 1\n").start();
+    let mut silent = to.accept();
     assert_eq!(from.connect("r1").ask("one"), "OK\n");
-    take_call(&mut server, &mut stream);
+    silent.call();
     from.signal("TERM");
     let (code, log) = from.wait_exit(PATIENCE / 2);
     assert_eq!(code, Some(3), "{log}");

@@ -58,7 +58,8 @@ fn deflate_as_the_server() {
 #[test]
 fn who_cannot_be_reached_is_tried_again() {
     let (mut k, counters) = sink(dead_port(), &[]);
-    k.start().unwrap();
+    let e = k.start().unwrap_err();
+    assert!(e.fault == Fault::Destination && e.why.contains("refused"), "{e}");
     let channel = TestChannel::new(false);
     channel.put_lines(&["a"]);
     let e = pass(&mut k, &channel).unwrap_err();
