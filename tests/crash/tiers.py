@@ -230,7 +230,8 @@ def kill_and_bring_back(victim, loads, chance, began, args):
 def outage(args, directory):
     """Channels fill from the end of a chain to its front, the front refuses, and all drains when the end is back."""
     print(f"outage: {RATE} events/s for {args.seconds} s, {args.seconds // 6} s of them before it", flush=True)
-    small = "a1.channels.c1.capacity = 20000\na1.channels.c1.transactionCapacity = 1000\na1.channels.c1.keep-alive = 1\n"
+    small = "".join(f"a1.channels.c1.{key}\n"
+                    for key in ("capacity = 20000", "transactionCapacity = 1000", "keep-alive = 1"))
     ports = free_ports(2)
     to = ["a1.sinks = k1\n" + SENDER.format(name="k1", port=p, batch=BATCH) for p in ports]
     with contextlib.ExitStack() as running:
