@@ -229,8 +229,10 @@ def kill_and_bring_back(victim, loads, chance, began, args):
 
 def outage(args, directory):
     """Channels fill from the end of a chain to its front, the front refuses, and all drains when the end is back."""
-    print(f"outage: {RATE} events/s for {args.seconds} s, {args.seconds // 6} s of them before it", flush=True)
-    small = "a1.channels.c1.capacity = 20000\na1.channels.c1.transactionCapacity = 1000\na1.channels.c1.keep-alive = 1\n"
+    seconds = max(args.seconds, 20)  # less is not enough to fill them
+    print(f"outage: {RATE} events/s for {seconds} s, {seconds // 6} s of them before it", flush=True)
+    small = "".join(f"a1.channels.c1.{key}\n"
+                    for key in ("capacity = 20000", "transactionCapacity = 1000", "keep-alive = 1"))
     ports = free_ports(2)
     to = ["a1.sinks = k1\n" + SENDER.format(name="k1", port=p, batch=BATCH) for p in ports]
     with contextlib.ExitStack() as running:
@@ -240,15 +242,15 @@ def outage(args, directory):
         middle = tier("tier2", AVRO.format(port=ports[0]) + CHANNEL + small + to[1])
         first = tier("tier1", AVRO.format(port=0) + MEMORY + small + to[0])
         load = running.enter_context(contextlib.closing(
-            Load(args, directory, 0, first.agent.port("source r1"), args.seconds)))
-        time.sleep(args.seconds / 6)
+            Load(args, directory, 0, first.agent.port("source r1"), seconds)))
+        time.sleep(seconds / 6)
         check(last.metric("SOURCE.r1", "EventAcceptedCount") > 0, "nothing has come to the last tier")
         rss = [[t.agent.memory("VmRSS") for t in (first, middle)]]
         took, stopped = last.agent.stop(), last.agent.said()
         print(f"  tier3 stopped in {took:.2f} s; fill of tier2 and tier1, in percent:", flush=True)
         fill_up(first, middle, time.monotonic())
         # For a while nothing changes, whatever the load tries.
-        time.sleep(args.seconds / 6)
+        time.sleep(seconds / 6)
         full = [float(t.agent.metrics()["CHANNEL.c1"]["ChannelFillPercentage"]) for t in (first, middle)]
         refused = first.metric("SOURCE.r1", "EventRefusedCount")
         rss.append([t.agent.memory("VmRSS") for t in (first, middle)])
@@ -260,7 +262,7 @@ def outage(args, directory):
              lambda: float(first.agent.metrics()["CHANNEL.c1"]["ChannelFillPercentage"]) < 50)
         print(f"  refused {refused} events until tier3 was back; tier1 below 50 percent {time.monotonic() - back:.1f} s"
               " after that", flush=True)
-        result = load.result(args.seconds + 300)
+        result = load.result(seconds + 300)
         for t in (first, middle, last):
             t.drained()
         repeated = [t.metric("SINK.k1", "EventPossiblyRepeatedCount") for t in (first, middle)]
