@@ -289,7 +289,7 @@ def outage(args, directory):
 
 
 def fill_up(first, middle, began):
-    """Until the front refuses; the middle has to be full before the front has begun to fill."""
+    """Until the front refuses; the middle has to be full before the front is."""
     is_middle_full, shown = False, None
     while True:
         check(time.monotonic() < began + 60, "the front does not fill up")
@@ -300,7 +300,8 @@ def fill_up(first, middle, began):
         if quarters != shown:
             shown = quarters
             print(f"    {time.monotonic() - began:4.1f} s: {far:5.1f} {near:5.1f}; refused {refused}", flush=True)
-        check(is_middle_full or near < 25, f"tier1 is {near} percent full and tier2 only {far}")
+        # Below that it may be a slow disk's doing.
+        check(is_middle_full or near < 75, f"tier1 is {near} percent full and tier2 only {far}")
         if refused:
             return
         time.sleep(0.05)
