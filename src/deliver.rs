@@ -168,10 +168,18 @@ impl Delivery {
 
     /// Lets go of buffers that these events would mostly waste, before a wait that may be long.
     pub fn compact(&mut self) {
-        for p in &mut self.parts {
-            p.events = p.events.clone().compact();
+        // Channels that get all events share one copy.
+        let mut whole: Option<Events> = None;
+        for (p, picks) in self.parts.iter_mut().zip(&self.picks) {
+            p.events = match (picks, &whole) {
+                (None, Some(copy)) => copy.clone(),
+                _ => p.events.clone().compact(),
+            };
+            if picks.is_none() {
+                whole = Some(p.events.clone());
+            }
         }
-        self.charge = self.parts.iter().map(|p| p.events.charge()).max().unwrap_or(0);
+        self.charge = kept_alive(&self.parts);
     }
 
     /// Bytes this delivery keeps alive.
@@ -245,6 +253,19 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Bytes that these keep alive together: those that are still of one batch share it.
+fn kept_alive(parts: &[Part]) -> usize {
+    let mut batches: Vec<(&Events, usize)> = Vec::new();
+    for p in parts {
+        let charge = p.events.charge();
+        match batches.iter_mut().find(|(e, _)| e.is_of_the_batch_of(&p.events)) {
+            Some((_, most)) => *most = charge.max(*most),
+            None => batches.push((&p.events, charge)),
+        }
+    }
+    batches.iter().map(|(_, charge)| charge).sum()
 }
 
 /// Stores the longest front of `events` that finds room, in transactions of the channel's size; returns how many

@@ -218,3 +218,37 @@ fn halves_hold_for_every_channel_what_it_gets_of_their_events() {
         }
     }
 }
+
+/// A batch of 64 events that fill a buffer of 65,536 bytes, for three channels.
+#[test]
+fn what_waits_is_charged_for_all_that_it_keeps_alive() {
+    let buffer = crate::event::Buffer::owned(vec![b'x'; 65_536]);
+    let charge = |share: &dyn Fn(usize) -> Vec<u32>, used: usize| {
+        let mut b = Batch::new();
+        let s = b.attach(&buffer);
+        (0..64).for_each(|i| b.push(Body::At(b.span_of(s, i * 1024, i * 1024 + used))));
+        let b = Arc::new(b);
+        let mut d = Delivery { events: 64, ..Delivery::default() };
+        for channel in 0..3 {
+            let picked = share(channel);
+            let all = picked.len() == 64;
+            let events = if all { Events::all(b.clone()) } else { Events::picked(b.clone(), picked) };
+            let picks = events.picks().map(|all| Picks { all, from: 0 });
+            d.add(Part { channel, events, required: true }, picks);
+        }
+        d.compact();
+        let first = d.charge();
+        d.compact();
+        assert_eq!(d.charge(), first, "again, and there is nothing left to do");
+        first
+    };
+    let all: Vec<u32> = (0..64).collect();
+    let spread = |c: usize| all.iter().copied().filter(|i| *i as usize % 3 == c).collect::<Vec<u32>>();
+    let same = |_: usize| all[..48].to_vec();
+    let (spread, same, whole) = (charge(&spread, 1024), charge(&same, 1024), charge(&|_| all.clone(), 1024));
+    assert!((65_536..70_000).contains(&spread), "three copies of a third: {spread}");
+    assert!((65_536..70_000).contains(&same), "one buffer, whose three quarters each channel gets: {same}");
+    assert_eq!(same, whole);
+    let few = charge(&|_| all.clone(), 16);
+    assert!((1024..5_000).contains(&few), "one copy for all three: {few}");
+}
