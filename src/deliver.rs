@@ -13,7 +13,7 @@ use crate::codec::BatchLimits;
 use crate::counters::SourceCounters;
 use crate::event::{Batch, Events};
 use crate::interceptor::Chain;
-use crate::selector::{Part, Routed, Selector};
+use crate::selector::{Part, Selector};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +37,10 @@ pub struct Delivery {
     parts: Vec<Part>,
     /// Of each part, which events of the delivery are in it, when not all.
     picks: Vec<Option<Picks>>,
+    /// Places in the batch of those that go to no required channel, until they are counted.
+    unrouted: Vec<u32>,
+    /// Why, if it is time to say so.
+    why_unrouted: Option<String>,
     events: usize,
     /// The number of its first event among those of the whole batch.
     first: usize,
@@ -107,21 +111,11 @@ impl Deliver {
         let all = Events::all(batch.clone());
         let (events, charge) = (all.len(), all.charge());
         let routed = self.selector.route(&batch);
-        if routed.unrouted > 0 {
-            self.tell_unrouted(&routed, &batch);
-        }
+        let first = routed.unrouted.first().filter(|_| self.counters.may_tell_unrouted());
+        let why_unrouted = first.map(|i| self.selector.why_unrouted(batch.get(*i as usize)));
         let picks = routed.parts.iter().map(|p| p.events.picks().map(|all| Picks { all, from: 0 })).collect();
-        Delivery { parts: routed.parts, picks, events, charge, ..Delivery::default() }
-    }
-
-    fn tell_unrouted(&self, routed: &Routed, batch: &Batch) {
-        let (n, counters) = (routed.unrouted, &self.counters);
-        counters.event_unrouted.add(n);
-        if counters.may_tell_unrouted() {
-            let (name, all) = (&counters.name, counters.event_unrouted.get());
-            let why = self.selector.why_unrouted(batch.get(routed.first_unrouted));
-            log::warn!("source {name}: {n} events ({all} so far) go to no channel that is required: {why}");
-        }
+        let unrouted = routed.unrouted;
+        Delivery { parts: routed.parts, picks, unrouted, why_unrouted, events, charge, ..Delivery::default() }
     }
 }
 
@@ -156,6 +150,10 @@ impl Delivery {
             self.add(Part { channel, events: front, required }, picks);
             rest.add(Part { channel, events, required }, of_rest);
         }
+        rest.unrouted = self.unrouted.split_off(self.unrouted.partition_point(|i| (*i as usize) < middle));
+        if self.unrouted.is_empty() {
+            rest.why_unrouted = self.why_unrouted.take();
+        }
         Some(rest)
     }
 
@@ -168,10 +166,18 @@ impl Delivery {
 
     /// Lets go of buffers that these events would mostly waste, before a wait that may be long.
     pub fn compact(&mut self) {
-        for p in &mut self.parts {
-            p.events = p.events.clone().compact();
+        // Channels that get all events share one copy.
+        let mut whole: Option<Events> = None;
+        for (p, picks) in self.parts.iter_mut().zip(&self.picks) {
+            p.events = match (picks, &whole) {
+                (None, Some(copy)) => copy.clone(),
+                _ => p.events.clone().compact(),
+            };
+            if picks.is_none() {
+                whole = Some(p.events.clone());
+            }
         }
-        self.charge = self.parts.iter().map(|p| p.events.charge()).max().unwrap_or(0);
+        self.charge = kept_alive(&self.parts);
     }
 
     /// Bytes this delivery keeps alive.
@@ -220,7 +226,19 @@ impl Delivery {
                 }
             }
         }
+        self.count_unrouted(&to.counters);
         Attempt::Stored
+    }
+
+    /// Counts, once, what goes nowhere. Not before the others are stored: of a batch that is refused all come again, or
+    /// are counted as refused or lost.
+    fn count_unrouted(&mut self, counters: &SourceCounters) {
+        let n = std::mem::take(&mut self.unrouted).len();
+        counters.event_unrouted.add(n);
+        if let Some(why) = self.why_unrouted.take() {
+            let (name, all) = (&counters.name, counters.event_unrouted.get());
+            log::warn!("source {name}: {n} events ({all} so far) go to no channel that is required: {why}");
+        }
     }
 
     /// Where the tickets of a stored batch stand, taken together. A failure is told once no ticket is open, so
@@ -245,6 +263,19 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Bytes that these keep alive together: those that are still of one batch share it.
+fn kept_alive(parts: &[Part]) -> usize {
+    let mut batches: Vec<(&Events, usize)> = Vec::new();
+    for p in parts {
+        let charge = p.events.charge();
+        match batches.iter_mut().find(|(e, _)| e.is_of_the_batch_of(&p.events)) {
+            Some((_, most)) => *most = charge.max(*most),
+            None => batches.push((&p.events, charge)),
+        }
+    }
+    batches.iter().map(|(_, charge)| charge).sum()
 }
 
 /// Stores the longest front of `events` that finds room, in transactions of the channel's size; returns how many

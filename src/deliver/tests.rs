@@ -218,3 +218,123 @@ fn halves_hold_for_every_channel_what_it_gets_of_their_events() {
         }
     }
 }
+
+/// A batch of 64 events that fill a buffer of 65,536 bytes, for three channels.
+#[test]
+fn what_waits_is_charged_for_all_that_it_keeps_alive() {
+    let buffer = crate::event::Buffer::owned(vec![b'x'; 65_536]);
+    let charge = |share: &dyn Fn(usize) -> Vec<u32>, used: usize| {
+        let mut b = Batch::new();
+        let s = b.attach(&buffer);
+        (0..64).for_each(|i| b.push(Body::At(b.span_of(s, i * 1024, i * 1024 + used))));
+        let b = Arc::new(b);
+        let mut d = Delivery { events: 64, ..Delivery::default() };
+        for channel in 0..3 {
+            let picked = share(channel);
+            let all = picked.len() == 64;
+            let events = if all { Events::all(b.clone()) } else { Events::picked(b.clone(), picked) };
+            let picks = events.picks().map(|all| Picks { all, from: 0 });
+            d.add(Part { channel, events, required: true }, picks);
+        }
+        d.compact();
+        let first = d.charge();
+        d.compact();
+        assert_eq!(d.charge(), first, "again, and there is nothing left to do");
+        first
+    };
+    let all: Vec<u32> = (0..64).collect();
+    let spread = |c: usize| all.iter().copied().filter(|i| *i as usize % 3 == c).collect::<Vec<u32>>();
+    let same = |_: usize| all[..48].to_vec();
+    let (spread, same, whole) = (charge(&spread, 1024), charge(&same, 1024), charge(&|_| all.clone(), 1024));
+    assert!((65_536..70_000).contains(&spread), "three copies of a third: {spread}");
+    assert!((65_536..70_000).contains(&same), "one buffer, whose three quarters each channel gets: {same}");
+    assert_eq!(same, whole);
+    let few = charge(&|_| all.clone(), 16);
+    assert!((1024..5_000).contains(&few), "one copy for all three: {few}");
+}
+
+/// Of three events each, one goes to the first channel, one to the second, one nowhere.
+struct Thirds;
+impl Selector for Thirds {
+    fn route(&self, batch: &Arc<Batch>) -> crate::selector::Routed {
+        let third = |n| (0..batch.len() as u32).filter(|i| i % 3 == n).collect::<Vec<u32>>();
+        let part = |n: usize| Part {
+            channel: n,
+            events: Events::picked(batch.clone(), third(n as u32)),
+            required: true,
+        };
+        crate::selector::Routed { parts: vec![part(0), part(1)], unrouted: third(2) }
+    }
+    fn may_require(&self) -> Vec<usize> {
+        vec![0, 1]
+    }
+}
+
+fn bodies(c: &Arc<Scripted>) -> Vec<String> {
+    let c: Arc<dyn Channel> = c.clone();
+    let mut all = Vec::new();
+    while c.backlog() > 0 {
+        let t = Take::begin(&c, 100, Instant::now(), &AtomicBool::new(false)).unwrap();
+        all.extend(t.events().map(|e| String::from_utf8_lossy(e.body()).into_owned()));
+        t.commit().unwrap();
+    }
+    all
+}
+
+fn thirds(two: &Arc<Scripted>) -> (Arc<Scripted>, Deliver) {
+    let one = channel("c1", 100);
+    let list: Vec<Arc<dyn Channel>> = vec![one.clone(), two.clone()];
+    (one, Deliver::new(SourceCounters::new("r1"), Chain::default(), Box::new(Thirds), list))
+}
+
+#[test]
+fn what_goes_nowhere_is_counted_when_the_others_are_stored() {
+    let two = channel("c2", 100);
+    two.script.lock().unwrap().reserve_left = Some(0);
+    let (one, d) = thirds(&two);
+    let (_, w) = wake();
+    let mut b = d.prepare(batch(7));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Full(_)));
+    assert_eq!((d.counters.event_unrouted.get(), one.backlog()), (0, 0));
+    two.script.lock().unwrap().reserve_left = None;
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored));
+    assert!(matches!(b.attempt(&d, None, &w), Attempt::Stored), "as after a failed ticket");
+    assert_eq!(d.counters.event_unrouted.get(), 2, "once");
+}
+
+/// The first channel takes all of its share at once, the second two events.
+#[test]
+fn a_part_that_is_too_large_for_its_channel_goes_in_halves() {
+    let keep_alive = Duration::ZERO;
+    let l = Limits {
+        capacity: 100,
+        transaction_capacity: 2,
+        byte_capacity: usize::MAX,
+        keep_alive,
+        durable: false,
+    };
+    let two = Scripted::new("c2", l);
+    let (one, d) = thirds(&two);
+    let (_, w) = wake();
+    let mut waiting = vec![d.prepare(batch(30))];
+    let mut stored = Vec::new();
+    while let Some(mut b) = waiting.pop() {
+        match b.attempt(&d, None, &w) {
+            Attempt::Stored => stored.push((b.events(), d.counters.event_unrouted.get())),
+            Attempt::Refused(PutError::TooLarge(_)) => {
+                b.compact();
+                let rest = b.split().expect("a single event is not too large");
+                waiting.extend([rest, b]);
+            }
+            _ => panic!("neither stored nor too large"),
+        }
+    }
+    let third = |n: usize| (0..30).filter(|i| i % 3 == n).map(|i| i.to_string()).collect::<Vec<_>>();
+    assert_eq!((bodies(&one), bodies(&two)), (third(0), third(1)));
+    let mut events = 0;
+    for (n, unrouted) in stored {
+        events += n;
+        assert_eq!(unrouted, (0..events as u64).filter(|i| i % 3 == 2).count() as u64, "of {events}");
+    }
+    assert_eq!(events, 30);
+}

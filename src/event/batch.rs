@@ -282,6 +282,14 @@ impl Batch {
         (self.records, self.headers, self.shared_used) = (records, headers, 0);
     }
 
+    /// Bytes that a copy of event `i` needs.
+    fn weight_of(&self, i: usize) -> usize {
+        let Record { first_header, headers, body, .. } = self.records[i];
+        let run = &self.headers[first_header as usize..][..headers as usize];
+        let values: usize = run.iter().map(|h| h.value.len()).sum();
+        body.len() + values + std::mem::size_of::<Record>() + std::mem::size_of_val(run)
+    }
+
     /// Bytes that stay allocated while this batch lives.
     fn pinned(&self) -> usize {
         self.shared.iter().map(|b| b.pinned()).sum::<usize>() + self.weight() - self.shared_used
@@ -327,9 +335,16 @@ impl<'a> EventRef<'a> {
 pub struct Events {
     batch: Arc<Batch>,
     /// Which records, when not all: what a selector chose for one channel.
-    picked: Option<Arc<[u32]>>,
+    picked: Option<Picked>,
     from: usize,
     to: usize,
+}
+
+#[derive(Clone)]
+struct Picked {
+    indices: Arc<[u32]>,
+    /// Bytes that a copy of these events needs.
+    weight: usize,
 }
 
 impl Events {
@@ -342,12 +357,18 @@ impl Events {
     /// The events with these indices.
     pub fn picked(batch: Arc<Batch>, indices: Vec<u32>) -> Events {
         let to = indices.len();
-        Events { batch, picked: Some(indices.into()), from: 0, to }
+        let weight = indices.iter().map(|i| batch.weight_of(*i as usize)).sum();
+        Events { batch, picked: Some(Picked { indices: indices.into(), weight }), from: 0, to }
     }
 
     /// Which events of the batch these are, when not all.
     pub fn picks(&self) -> Option<Arc<[u32]>> {
-        self.picked.clone()
+        self.picked.as_ref().map(|p| p.indices.clone())
+    }
+
+    /// Whether both keep the same memory alive.
+    pub fn is_of_the_batch_of(&self, other: &Events) -> bool {
+        Arc::ptr_eq(&self.batch, &other.batch)
     }
 
     pub fn len(&self) -> usize {
@@ -359,7 +380,8 @@ impl Events {
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
-        (self.from..self.to).map(|i| self.batch.get(self.picked.as_ref().map_or(i, |p| p[i] as usize)))
+        (self.from..self.to)
+            .map(|i| self.batch.get(self.picked.as_ref().map_or(i, |p| p.indices[i] as usize)))
     }
 
     /// Cuts off the first `n` events and returns them.
@@ -370,23 +392,28 @@ impl Events {
         front
     }
 
-    /// Bytes of memory to charge for these events: their share of what the batch keeps alive, or of what is
-    /// left of it after [`compact`](Events::compact) where they would be compacted.
+    /// Bytes of memory to charge for these events: their share of what they were chosen with keeps alive, or of what
+    /// is left of it after [`compact`](Events::compact) where they would be compacted.
     pub fn charge(&self) -> usize {
-        let all = if self.wasteful() { self.batch.weight() } else { self.batch.pinned() };
-        self.share(all, self.len())
+        let (weight, of) = self.weighed();
+        let all = if self.wasteful() { weight } else { self.batch.pinned() };
+        // In 64 bits: the product may not fit a 32-bit usize.
+        let part = (all as u64 * self.len() as u64).div_ceil(of.max(1) as u64);
+        usize::try_from(part).unwrap_or(usize::MAX)
     }
 
     /// Whether these events use less than half of the buffers they would keep alive.
     fn wasteful(&self) -> bool {
-        let share = self.picked.as_ref().map_or(self.batch.len(), |p| p.len());
-        self.share(self.batch.weight(), share) < self.batch.pinned().div_ceil(2)
+        self.weighed().0 < self.batch.pinned().div_ceil(2)
     }
 
-    /// What `n` of the batch's events have of `all`, rounded up. (In 64 bits: the product may not fit a 32-bit usize.)
-    fn share(&self, all: usize, n: usize) -> usize {
-        let part = (all as u64 * n as u64).div_ceil(self.batch.len().max(1) as u64);
-        usize::try_from(part).unwrap_or(usize::MAX)
+    /// Weight and number of the events that these were chosen with, of which they may be a part. Events differ in size:
+    /// of a batch's weight, what was chosen for one channel may have nearly all in few events.
+    fn weighed(&self) -> (usize, usize) {
+        match &self.picked {
+            Some(p) => (p.weight, p.indices.len()),
+            None => (self.batch.weight(), self.batch.len()),
+        }
     }
 
     /// The same events, copied out of buffers they would mostly waste.
@@ -395,7 +422,8 @@ impl Events {
             return self;
         }
         let mut copy = Batch::new();
-        copy.own.reserve_exact(self.share(self.batch.own.len() + self.batch.shared_used, self.len()));
+        let values = |e: EventRef<'_>| e.headers().map(|(_, v)| v.len()).sum::<usize>();
+        copy.own.reserve_exact(self.iter().map(|e| e.body().len() + values(e)).sum());
         copy.records.reserve_exact(self.len());
         for e in self.iter() {
             copy.push(Body::Copy(e.body()));

@@ -50,7 +50,7 @@ impl Selector for LoadBalancing {
             let n = if self.is_random { scatter(n) } else { n };
             picks[(n % self.channels as u64) as usize].push(i as u32);
         }
-        Routed { parts: super::parts(batch, picks, true).collect(), unrouted: 0, first_unrouted: 0 }
+        Routed { parts: super::parts(batch, picks, true).collect(), unrouted: Vec::new() }
     }
 
     fn may_require(&self) -> Vec<usize> {

@@ -24,9 +24,8 @@ pub struct Part {
 pub struct Routed {
     /// For every channel that gets some; required ones first.
     pub parts: Vec<Part>,
-    /// How many go to no channel that is required, and the first of them.
-    pub unrouted: usize,
-    pub first_unrouted: usize,
+    /// Those that go to no channel that is required, in order.
+    pub unrouted: Vec<u32>,
 }
 
 pub trait Selector: Send + Sync {

@@ -105,24 +105,23 @@ impl Selector for Multiplexing {
             let Route { required, optional } = &self.routes[first];
             let parts: Vec<Part> =
                 required.iter().map(part(true)).chain(optional.iter().map(part(false))).collect();
-            let unrouted = if required.is_empty() { batch.len() } else { 0 };
-            return Routed { parts, unrouted, first_unrouted: 0 };
+            let unrouted = if required.is_empty() { (0..batch.len() as u32).collect() } else { Vec::new() };
+            return Routed { parts, unrouted };
         };
         let mut required = vec![Vec::new(); self.channels];
         let mut optional = vec![Vec::new(); self.channels];
-        let (mut unrouted, mut first_unrouted) = (0, 0);
+        let mut unrouted = Vec::new();
         for (i, e) in batch.iter().enumerate() {
             // Those before are known.
             let route = &self.routes[if i <= n { first } else { self.route_of(e) }];
             route.required.iter().for_each(|&c| required[c].push(i as u32));
             route.optional.iter().for_each(|&c| optional[c].push(i as u32));
             if route.required.is_empty() {
-                first_unrouted = if unrouted == 0 { i } else { first_unrouted };
-                unrouted += 1;
+                unrouted.push(i as u32);
             }
         }
         let parts = super::parts(batch, required, true).chain(super::parts(batch, optional, false));
-        Routed { parts: parts.collect(), unrouted, first_unrouted }
+        Routed { parts: parts.collect(), unrouted }
     }
 
     fn why_unrouted(&self, e: EventRef<'_>) -> String {

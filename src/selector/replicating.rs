@@ -41,7 +41,7 @@ impl Selector for Replicating {
     fn route(&self, batch: &Arc<Batch>) -> Routed {
         let part = |&(channel, required)| Part { channel, events: Events::all(batch.clone()), required };
         // With none but optional channels nothing is required, and that is meant.
-        Routed { parts: self.order.iter().map(part).collect(), unrouted: 0, first_unrouted: 0 }
+        Routed { parts: self.order.iter().map(part).collect(), unrouted: Vec::new() }
     }
 
     fn may_require(&self) -> Vec<usize> {

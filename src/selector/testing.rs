@@ -25,5 +25,5 @@ pub fn routed(selector: &dyn Selector, batch: Batch, channels: &[&str]) -> (Vec<
             p.events.iter().map(|e| String::from_utf8_lossy(e.body()).into_owned()).collect();
         format!("{}{}{}", channels[p.channel], if p.required { '!' } else { '?' }, bodies.join(","))
     });
-    (parts.collect(), routed.unrouted)
+    (parts.collect(), routed.unrouted.len())
 }

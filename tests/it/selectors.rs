@@ -1,6 +1,6 @@
 //! Selectors on the real agent: what a header maps to, what is spread, what is refused together.
 
-use crate::util::{findings, flumed, wait, Conf, Folder};
+use crate::util::{findings, flumed, shutdown_metric, wait, Conf, Folder};
 
 /// Lines such as `at=gold text`, of which the extractor makes the header `tier`.
 const TIER: [&str; 5] = [
@@ -53,6 +53,69 @@ fn a_header_says_where_events_go() {
     assert_eq!(agent.lines("out1").len(), 2);
 }
 
+/// The example of the reference, section 5, and one interceptor more that sets the header `tier`.
+#[test]
+fn flumes_own_example_runs() {
+    let keys = [
+        "interceptors = i1 i2 i3",
+        "interceptors.i1.type = org.apache.flume.interceptor.HostInterceptor$Builder",
+        "interceptors.i1.preserveExisting = true",
+        "interceptors.i1.hostHeader = node",
+        "interceptors.i2.type = regex_extractor",
+        r"interceptors.i2.regex = ^at=(\\d{4}-\\d{2}-\\d{2} \\d{2}:\\d{2})",
+        "interceptors.i2.serializers = s1",
+        "interceptors.i2.serializers.s1.type = org.apache.flume.interceptor.RegexExtractorInterceptorMillisSerializer",
+        "interceptors.i2.serializers.s1.name = timestamp",
+        "interceptors.i2.serializers.s1.pattern = yyyy-MM-dd HH:mm",
+        "interceptors.i3.type = regex_extractor",
+        "interceptors.i3.regex = tier=([^ ]*)",
+        "interceptors.i3.serializers = s1",
+        "interceptors.i3.serializers.s1.name = tier",
+        "selector.type = multiplexing",
+        "selector.header = tier",
+        "selector.mapping.gold = c1",
+        "selector.mapping.silver = c2 c3",
+        "selector.optional.gold = c3",
+        "selector.default = c4",
+    ];
+    let mut conf = Conf::new().source("r1", "syslogtcp", "c1 c2 c3 c4", &keys);
+    for i in 1..=4 {
+        let (channel, sink, out) = (format!("c{i}"), format!("k{i}"), format!("out{i}"));
+        let headers = ["sink.serializer = HEADER_AND_TEXT"];
+        let room = ["capacity = 1000", "transactionCapacity = 1000"];
+        conf = conf.channel(&channel, &room).folder(&out).files_later(&sink, &channel, &out, &headers);
+    }
+    let mut agent = conf.start();
+    const TIERS: [&str; 6] = ["gold", "silver", "lead", "", "Gold", "gold."];
+    let line = |i: usize| format!("at=2026-01-31 10:30 tier={} {i}", TIERS[i % TIERS.len()]);
+    let sent: String = (0..600).map(|i| format!("<13>Oct 11 22:14:15 host1 {}\n", line(i))).collect();
+    agent.connect("r1").send(sent);
+    let of = |tiers: &[usize]| {
+        (0..600).filter(|i| tiers.contains(&(i % TIERS.len()))).map(line).collect::<Vec<String>>()
+    };
+    for (out, tiers) in [("out1", &[0][..]), ("out2", &[1]), ("out3", &[0, 1]), ("out4", &[2, 3, 4, 5])] {
+        let expected = of(tiers);
+        let lines = agent.wait_lines(out, expected.len());
+        for l in &lines {
+            assert!(l.contains("node=") && l.contains("timestamp="), "{l}");
+        }
+        let mut got: Vec<String> = lines.iter().map(|l| l.split_once("} ").unwrap().1.to_owned()).collect();
+        let mut expected = expected;
+        if out == "out3" {
+            // Required for some, optional for others: the order is kept among each.
+            got.sort();
+            expected.sort();
+        }
+        assert_eq!(got, expected, "{out}");
+    }
+    let log = agent.stop();
+    for (out, n) in [("out1", 100), ("out2", 100), ("out3", 200), ("out4", 400)] {
+        assert_eq!(agent.lines(out).len(), n, "{out}: no more came");
+    }
+    assert_eq!(shutdown_metric(&log, "SOURCE.r1", "EventAcceptedCount"), 600);
+    assert_eq!(shutdown_metric(&log, "SOURCE.r1", "EventUnroutedCount"), 0);
+}
+
 #[test]
 fn what_nothing_maps_is_counted_and_told() {
     let agent = tiers(&["selector.mapping.gold = c1", "selector.optional.gold = c2 c3 c4"]).start();
@@ -89,6 +152,31 @@ fn load_balancing_shares_evenly() {
 }
 
 #[test]
+fn load_balancing_at_random_goes_by_its_class_name() {
+    let keys =
+        ["selector.type = org.apache.flume.channel.LoadBalancingChannelSelector", "selector.policy = random"];
+    let mut conf = Conf::new().source("r1", "netcat", "c1 c2", &keys);
+    for i in 1..=2 {
+        let (channel, room) = (format!("c{i}"), ["capacity = 1000", "transactionCapacity = 1000"]);
+        conf = conf.channel(&channel, &room).files(&format!("k{i}"), &channel, &format!("out{i}"));
+    }
+    let mut agent = conf.start();
+    let mut client = agent.connect("r1");
+    let lines: Vec<String> = (0..500).map(|i| format!("{i:03}")).collect();
+    client.send(lines.join("\n") + "\n");
+    for _ in &lines {
+        assert_eq!(client.answer(), "OK\n");
+    }
+    agent.stop();
+    let (one, two) = (agent.lines("out1"), agent.lines("out2"));
+    assert!(one.len().abs_diff(two.len()) < 150, "{} and {}", one.len(), two.len());
+    assert!(one.is_sorted() && two.is_sorted(), "each keeps the order");
+    let mut all = [one, two].concat();
+    all.sort();
+    assert_eq!(all, lines);
+}
+
+#[test]
 fn a_channel_without_room_for_its_share_refuses_the_whole_batch() {
     let mut keys = TIER.to_vec();
     keys.extend(["selector.type = multiplexing", "selector.header = tier"]);
@@ -105,6 +193,7 @@ fn a_channel_without_room_for_its_share_refuses_the_whole_batch() {
     assert_eq!(agent.wait_lines("out1", 1), ["at=gold 1"]);
     assert_eq!(rpc.ask(&["at=lead 3"]), crate::avro::OK, "full by now");
     assert_eq!(rpc.ask(&["at=gold 4", "at=lead 5"]), crate::avro::FAILED);
+    assert_eq!(agent.metric("CHANNEL.c1", "EventPutSuccessCount"), 1, "nothing in the other channel");
     agent.make_folder("out2");
     assert_eq!(agent.wait_lines("out2", 2), ["at=lead 2", "at=lead 3"]);
     assert_eq!(rpc.ask(&["at=gold 4", "at=lead 5"]), crate::avro::OK, "its sender tried again");

@@ -88,6 +88,47 @@ fn splitting_and_picking() {
 }
 
 #[test]
+fn what_is_picked_is_charged_by_its_own_size() {
+    let mut b = Batch::new();
+    b.push(Body::Copy(&[b'x'; 100_000]));
+    let v = b.store(&[b'v'; 50]);
+    b.push_header(Key::HOST, v);
+    for _ in 0..99 {
+        b.push(Body::Copy(b"small"));
+    }
+    let b = Arc::new(b);
+    let (one, others) = (vec![0], (1..100).collect());
+    let (big, small) = (Events::picked(b.clone(), one), Events::picked(b.clone(), others));
+    assert!(big.charge() >= 100_050, "{}", big.charge());
+    assert!((495..10_000).contains(&small.charge()), "{}", small.charge());
+    let copy = small.clone().compact();
+    assert_eq!(copy.charge(), small.charge());
+    assert!(!copy.is_of_the_batch_of(&small) && big.clone().compact().is_of_the_batch_of(&big));
+    let headers = Events::picked(b, vec![0, 1]).compact();
+    assert_eq!(headers.iter().next().unwrap().header(Key::HOST).map(<[u8]>::len), Some(50));
+}
+
+/// 65,536 bytes in use, of which three fifths go to one channel and the rest to another.
+#[test]
+fn what_keeps_a_buffer_alive_is_charged_for_all_of_it() {
+    let buffer = Buffer::owned(vec![b'x'; 65_536]);
+    let mut b = Batch::new();
+    let s = b.attach(&buffer);
+    for i in 0..64 {
+        b.push(Body::At(b.span_of(s, i * 1024, (i + 1) * 1024)));
+    }
+    let b = Arc::new(b);
+    let mut most = Events::picked(b.clone(), (0..39).collect());
+    let rest = Events::picked(b, (39..64).collect());
+    assert!(most.charge() >= 65_536, "{}", most.charge());
+    assert!((25 * 1024..30_000).contains(&rest.charge()), "{}", rest.charge());
+    let whole = most.charge();
+    let front = most.split_to(13);
+    assert_eq!(front.charge(), whole.div_ceil(3), "a part of it has its share");
+    assert!(front.charge() + most.charge() >= whole);
+}
+
+#[test]
 fn more_buffers_than_segments_are_flattened() {
     let mut b = Batch::new();
     for i in 0..600u32 {
