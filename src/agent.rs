@@ -44,6 +44,7 @@ pub static DECLARED: Declared = Declared {
     keys: &[LIMITS, monitoring::KEYS],
     batch_key: None,
     check: None,
+    advice: None,
     differs: &[],
 };
 

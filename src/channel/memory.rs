@@ -54,6 +54,7 @@ pub static SPEC: ChannelSpec = Spec {
         ], BYTES],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &[
             "byteCapacity counts headers and the buffers that events keep alive, too; Flume counts bodies",
             "the default of byteCapacity is 80 % of -Xmx or of a quarter of the memory, shared by all channels",

@@ -58,11 +58,10 @@ pub const TLS: &[Key] = &[
     Key::new("exclude-cipher-suites", Type::Text, Default::None, NO_TLS),
 ];
 
-/// Refuses the keys of TLS: a connection without it must not be taken for one with it.
+/// Refuses what asks for TLS: a connection without it must not be taken for one with it. The other keys mean nothing
+/// without `ssl = true`, as in Flume.
 pub fn check_tls(ctx: &Context) -> Vec<(&'static str, String)> {
-    let is_off = |k: &Key| k.ty == Type::Bool && !ctx.flag(k.name);
-    let wanted = TLS.iter().filter(|k| ctx.is_given(k.name) && !is_off(k));
-    wanted.map(|k| (k.name, format!("{NO_TLS}; without it this key must not be set"))).collect()
+    ctx.flag("ssl").then(|| ("ssl", NO_TLS.to_owned())).into_iter().collect()
 }
 
 pub fn settings(ctx: &Context) -> Settings {

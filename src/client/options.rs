@@ -73,6 +73,7 @@ static DECLARED: Declared = Declared {
     ],
     batch_key: None,
     check: Some(check),
+    advice: None,
     differs: &[],
 };
 

@@ -108,6 +108,9 @@ impl Context {
             for (key, what) in declared.checks().flat_map(|check| check(&c)) {
                 problems.error(c.place(key), c.full(key), c.without_hidden(key, what));
             }
+            for (key, what) in declared.advice.into_iter().flat_map(|advice| advice(&c)) {
+                problems.warning(c.place(key), c.full(key), c.without_hidden(key, what));
+            }
         }
         (problems.errors() == before).then_some(c)
     }

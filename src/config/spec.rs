@@ -183,6 +183,8 @@ pub struct Declared {
     /// What no single key shows: keys that contradict each other, values only their user can judge.
     /// Called with settings that parsed; names the key at fault and what is wrong with it.
     pub check: Option<Check>,
+    /// What may be said of settings that are right, and are perhaps not what was meant: a warning each.
+    pub advice: Option<Check>,
     /// What it does in another way than Flume's, a line each, for `flumed check`; the README has the same rows.
     pub differs: &'static [&'static str],
 }

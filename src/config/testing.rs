@@ -10,7 +10,7 @@ const fn d(
     keys: &'static [&'static [Key]],
     batch_key: Option<&'static str>,
 ) -> Declared {
-    Declared { kind, name, class, help, keys, batch_key, check: None, differs: &[] }
+    Declared { kind, name, class, help, keys, batch_key, check: None, advice: None, differs: &[] }
 }
 
 const CAPACITIES: &[Key] = &[

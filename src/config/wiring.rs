@@ -5,6 +5,9 @@
 //! without a word, but is not in the plan either. `judge` looks at single components, `flow` at sources and
 //! sinks, `groups` at sink groups. Called by the thread that starts or reloads the agent; no locks.
 
+/// Said of a name with a comma in it.
+const NO_COMMAS: &str = " (names are separated by white space, not by commas)";
+
 mod flow;
 mod groups;
 mod judge;

@@ -35,6 +35,7 @@ static PASS_THROUGH: ExtractorSerializerSpec = Spec {
         keys: &[&[NAME]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build: |_| Box::new(PassThrough),
@@ -59,6 +60,7 @@ static MILLIS: ExtractorSerializerSpec = Spec {
         check: Some(|ctx| {
             JodaFormat::new(pattern(ctx)).err().map(|why| ("pattern", why)).into_iter().collect()
         }),
+        advice: None,
         differs: &["a text that is no date leaves the header out, counted as InterceptorFailCount; Flume fails the batch"],
     },
     build: |ctx| {

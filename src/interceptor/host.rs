@@ -32,6 +32,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &["where the host name leads to a loopback address and others: takes the first that is no loopback; Flume the first IPv4 address"],
     },
     build: |ctx, _| Box::new(Host::new(ctx)),

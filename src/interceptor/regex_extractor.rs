@@ -32,6 +32,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[
             "a group that took no part sets no header; Flume sets one without a value",
             "type = default is taken as DEFAULT; Flume drops the source",

@@ -22,6 +22,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &["regular expressions run in linear time: what needs more is refused at start"],
     },
     build: |ctx, _| Box::new(RegexFilter::new(ctx)),

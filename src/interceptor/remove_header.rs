@@ -32,6 +32,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &["regular expressions run in linear time: what needs more is refused at start"],
     },
     build: |ctx, _| Box::new(RemoveHeader::new(ctx)),

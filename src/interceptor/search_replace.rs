@@ -40,6 +40,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &["bytes that are no UTF-8 stay as they are unless a match touches them; Flume replaces them with U+FFFD", "a reference to a group that is not there is refused at start; Flume fails on each event", "regular expressions run in linear time: what needs more is refused at start"],
     },
     build: |ctx, counters| Box::new(SearchReplace::new(ctx, counters)),

@@ -17,6 +17,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build: |ctx, _| Box::new(Static::new(ctx)),

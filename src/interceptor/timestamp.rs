@@ -19,6 +19,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &["the clock is read once per batch, as it was received; Flume reads it per event"],
     },
     build: |ctx, _| Box::new(Timestamp::new(ctx)),

@@ -25,6 +25,7 @@ pub static SPEC: InterceptorSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &[],
     },
     build: |ctx, _| Box::new(Uuid::new(ctx)),

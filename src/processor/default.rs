@@ -13,6 +13,7 @@ pub static SPEC: ProcessorSpec = Spec {
         keys: &[],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build: BuildProcessor { check: |_, sinks| check(sinks), new: |_, _| Box::new(Always) },

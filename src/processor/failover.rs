@@ -40,6 +40,7 @@ pub static SPEC: ProcessorSpec = Spec {
         ]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &["a failed sink is tried again beside the active one, which goes on meanwhile"],
     },
     build: BuildProcessor { check, new: |ctx, sinks| Box::new(Failover::new(ctx, sinks)) },

@@ -45,6 +45,7 @@ pub static SPEC: ProcessorSpec = Spec {
         ]],
         batch_key: None,
         check: Some(|ctx| is_random(ctx).err().map(|what| ("selector", what)).into_iter().collect()),
+        advice: None,
         differs: &[
             "deliveries overlap: a sink that is at work is passed over, so a slow one gets fewer events",
             "with backoff, a delivery makes a sink's earlier failures forgotten",

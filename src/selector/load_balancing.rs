@@ -24,6 +24,7 @@ pub static SPEC: SelectorSpec = Spec {
         )]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &["it works; Flume has the class, and drops every source that names it"],
     },
     build,

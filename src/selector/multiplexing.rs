@@ -34,6 +34,7 @@ pub static SPEC: SelectorSpec = Spec {
         ]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[
             "channel names are separated by any white space; Flume takes single spaces only",
             "events that go to no channel are counted (EventUnroutedCount) and told",

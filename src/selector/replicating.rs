@@ -19,6 +19,7 @@ pub static SPEC: SelectorSpec = Spec {
         )]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build,

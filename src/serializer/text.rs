@@ -17,6 +17,7 @@ pub static SPEC: SerializerSpec = Spec {
         keys: &[&[APPEND_NEWLINE]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build,

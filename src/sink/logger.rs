@@ -34,6 +34,7 @@ pub static SPEC: SinkSpec = Spec {
         .or_default()]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build,

@@ -25,6 +25,7 @@ pub static SPEC: SinkSpec = Spec {
         ]],
         batch_key: Some("batchSize"),
         check: None,
+        advice: None,
         differs: &[],
     },
     build,

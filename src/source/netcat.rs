@@ -43,6 +43,7 @@ pub static SPEC: SourceSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &[
             "bytes that are no UTF-8 are passed through; Flume closes the connection",
             "an unterminated last line at the end of a connection is an event; Flume drops it",

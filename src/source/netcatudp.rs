@@ -34,6 +34,7 @@ pub static SPEC: SourceSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &[
             "datagrams are taken whole; Flume cuts them at 2048 bytes",
             "without remoteAddress there is no header; Flume sets one without a name",

@@ -27,6 +27,7 @@ pub static SPEC: SourceSpec = Spec {
         ],
         batch_key: Some("batchSize"),
         check: None,
+        advice: None,
         differs: &["waits for room where a channel is full; Flume tries again at once, at full load"],
     },
     build,

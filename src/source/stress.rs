@@ -51,6 +51,7 @@ pub static SPEC: SourceSpec = Spec {
         ],
         batch_key: Some("batchSize"),
         check: None,
+        advice: None,
         differs: &[
             "waits for room where a channel is full; Flume counts the batch as failed and makes another",
         ],

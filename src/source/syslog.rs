@@ -51,15 +51,12 @@ const COMMON: &[Key] = &[
     ),
 ];
 
-const TCP_ONLY: &[Key] = &[
-    Key::new(
-        "eventSize",
-        Type::Int(1, 1 << 26),
-        Default::Is("2500"),
-        "bytes of one event; a longer line is cut and its parts marked",
-    ),
-    Key::new("ssl", Type::Bool, Default::Is("false"), "TLS; not supported by this version"),
-];
+const TCP_ONLY: &[Key] = &[Key::new(
+    "eventSize",
+    Type::Int(1, 1 << 26),
+    Default::Is("2500"),
+    "bytes of one event; a longer line is cut and its parts marked",
+)];
 
 pub static TCP: SourceSpec = Spec {
     declared: Declared {
@@ -67,9 +64,10 @@ pub static TCP: SourceSpec = Spec {
         name: "syslogtcp",
         class: "org.apache.flume.source.SyslogTcpSource",
         help: "Syslog lines over TCP (RFC 3164 and 5424, ended by newline)",
-        keys: &[COMMON, TCP_ONLY],
+        keys: &[COMMON, TCP_ONLY, super::TLS],
         batch_key: None,
         check: Some(check_tcp),
+        advice: None,
         differs: &[
             "with a full channel the connection waits; Flume drops the events",
             "an unterminated last line at the end of a connection is an event; Flume drops it",
@@ -93,6 +91,7 @@ pub static UDP: SourceSpec = Spec {
         keys: &[COMMON],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &[
             "datagrams are taken whole; Flume cuts them at 2048 bytes",
             "clientHostnameHeader is the address until the name is known; Flume blocks for the look-up",
@@ -110,9 +109,7 @@ pub static UDP: SourceSpec = Spec {
 
 fn check_tcp(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut wrong = check(ctx);
-    if ctx.flag("ssl") {
-        wrong.push(("ssl", "TLS is not supported by this version of flumed yet".to_owned()));
-    }
+    wrong.extend(super::check_tls(ctx));
     wrong
 }
 

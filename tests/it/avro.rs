@@ -376,7 +376,7 @@ fn a_stop_answers_what_it_has_stored() {
 fn mistakes_in_its_keys_are_named() {
     let folder = Folder::new();
     for (keys, what) in [
-        (&["ssl = true"][..], "ssl: TLS is not supported"),
+        (&["ssl = true"][..], "ssl: TLS is not in this version"),
         (&["compression-type = gzip"], "compression-type: "),
         (&["ipFilter = true", "ipFilterRules = allow:ip"], "ipFilterRules: 'allow:ip' is no rule"),
         (&["ipFilter = true"], "ipFilterRules: required key is missing"),
@@ -394,4 +394,5 @@ fn mistakes_in_its_keys_are_named() {
     let (code, out, _) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains("threads") && out.contains("loopThreads"), "{out}");
+    assert!(out.contains("ipFilterRules: warning: not applied, everybody may connect"), "{out}");
 }

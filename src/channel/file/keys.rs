@@ -27,6 +27,7 @@ pub static SPEC: ChannelSpec = Spec {
         keys: &[SIZES, LOG],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &[
             "its files are in a directory 'flumed' inside each of those configured; Flume's own there are taken over by 'flumed tool channel import'",
             "segments have at most 64 MiB, are freed as soon as nothing in them is live, and are written again",

@@ -19,6 +19,7 @@ pub static SPEC: ChannelSpec = Spec {
         keys: &[OWN, BYTES, LOG],
         batch_key: None,
         check: Some(check_log),
+        advice: None,
         differs: &[
             "a stop delivers what is in memory, and writes the rest of it to the overflow; Flume loses it",
             "sources with connections wait for overflowTimeout without holding up others; a datagram source spills at once",

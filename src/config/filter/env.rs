@@ -12,6 +12,7 @@ pub(super) static SPEC: ConfigFilterSpec = Spec {
         keys: &[],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build: |_| Box::new(Env),

@@ -32,6 +32,7 @@ pub(super) static SPEC: ConfigFilterSpec = Spec {
         ]],
         batch_key: None,
         check: Some(check),
+        advice: None,
         differs: &["a command may take 30 s and print 64 KiB; its output is read while it runs"],
     },
     build,

@@ -23,6 +23,7 @@ pub(super) static SPEC: ConfigFilterSpec = Spec {
         )]],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build,

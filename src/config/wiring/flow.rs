@@ -104,10 +104,17 @@ impl<'a> Flow<'a> {
         }
         let listed = self.listed.unwrap_or_default();
         let hint = nearest(name, listed.iter().map(String::as_str)).map(|n| format!(", did you mean {n}?"));
+        let hint = if name.contains(',') { Some(NO_COMMAS.to_owned()) } else { hint };
         format!("no channel {name} in {agent}.channels{}", hint.unwrap_or_default())
     }
 
     fn selector(&self, judge: &mut Judge, part: &Part, channels: Option<&[String]>) -> Option<Planned> {
+        let is_mapping =
+            |p: &&Property| ["mapping.", "default", "header"].iter().any(|k| p.name.starts_with(k));
+        if let (None, Some(p)) = (part.get("type"), part.properties.iter().find(is_mapping)) {
+            let what = "not set, so every event goes to every channel: is multiplexing meant?";
+            judge.problems.warning(&p.place, part.full("type"), what);
+        }
         let planned = judge.component(Kind::Selector, part, &["type"], Some("replicating"))?;
         let Some(channels) = channels else { return Some(planned) };
         let mut is_right = true;
@@ -116,6 +123,7 @@ impl<'a> Flow<'a> {
                 let c = &planned.context;
                 let hint = nearest(&name, channels.iter().map(String::as_str)).filter(|_| !c.is_hidden(&key));
                 let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+                let hint = if name.contains(',') { NO_COMMAS.to_owned() } else { hint };
                 let name = c.shown(&key, &name);
                 let what = format!("{name} is not a channel of this source{hint}");
                 judge.problems.error(planned.context.place(&key), part.full(&key), what);

@@ -101,6 +101,7 @@ fn no_sink(judge: &Judge, names: &Names, by: &Property, name: &str) -> String {
     }
     let listed = names.sinks.iter().flatten().map(String::as_str);
     let hint = nearest(name, listed).map(|n| format!(", did you mean {n}?")).unwrap_or_default();
+    let hint = if name.contains(',') { NO_COMMAS.to_owned() } else { hint };
     format!("no sink {name} in {agent}.sinks{hint}")
 }
 

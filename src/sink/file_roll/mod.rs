@@ -77,6 +77,7 @@ pub static SPEC: SinkSpec = Spec {
         ]],
         batch_key: Some("sink.batchSize"),
         check: None,
+        advice: None,
         differs: &[
             "an idle interval makes no empty file: one file waits for events",
             "a file that is deleted under it is noticed, and the next one begun",

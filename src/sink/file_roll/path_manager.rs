@@ -42,6 +42,7 @@ static SERIES: PathManagerSpec = Spec {
         keys: &[KEYS],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build: |ctx| Box::new(Series { affixes: Affixes::of(ctx), series: now_ms(), n: 0 }),
@@ -56,6 +57,7 @@ static ROLL_TIME: PathManagerSpec = Spec {
         keys: &[KEYS],
         batch_key: None,
         check: None,
+        advice: None,
         differs: &[],
     },
     build: |ctx| {

@@ -25,6 +25,20 @@ impl IpFilter {
         rules.map(IpFilter)
     }
 
+    /// What is probably not meant.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        for r in self.0.iter().filter(|r| !r.is_name && r.pattern.contains('/')) {
+            doubts.push(format!("'{}' fits no address: patterns have * and ?, no prefix lengths", r.text));
+        }
+        if self.0.iter().all(|r| r.allows) {
+            doubts.push(
+                "no rule denies, so everybody may connect: end with deny:ip:* to keep others out".to_owned(),
+            );
+        }
+        doubts
+    }
+
     /// Whether some rule is about names.
     pub fn wants_names(&self) -> bool {
         self.0.iter().any(|r| r.is_name)
@@ -146,6 +160,14 @@ mod tests {
         ] {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn what_is_probably_not_meant() {
+        let doubts = |rules| IpFilter::parse(rules).unwrap().doubts();
+        assert_eq!(doubts("allow:ip:10.*,deny:ip:*"), Vec::<String>::new());
+        assert!(doubts("allow:ip:10.0.0.0/8,deny:ip:*")[0].contains("no prefix lengths"));
+        assert!(doubts("allow:ip:10.*,allow:name:localhost")[0].contains("everybody may connect"));
     }
 
     #[test]

@@ -34,7 +34,6 @@ pub static SPEC: SourceSpec = Spec {
                 Default::Is("none"),
                 "deflate: both directions are zlib streams; has to be the same at both ends",
             ),
-            Key::new("ssl", Type::Bool, Default::Is("false"), "TLS; not supported by this version"),
             Key::new("ipFilter", Type::Bool, Default::Is("false"), "whether ipFilterRules are applied"),
             Key::new(
                 "ipFilterRules",
@@ -48,9 +47,10 @@ pub static SPEC: SourceSpec = Spec {
                 Default::Is("67108864"),
                 "bytes of the largest call; a larger one ends its connection",
             ),
-        ]],
+        ], super::TLS],
         batch_key: None,
         check: Some(check),
+        advice: Some(advice),
         differs: &[
             "answers of one connection come in the order of its calls; Flume's may pass each other",
             "a call above maxMessageBytes (64 MiB) ends its connection; in Flume the limit is a tenth of the heap",
@@ -62,10 +62,7 @@ pub static SPEC: SourceSpec = Spec {
 };
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
-    let mut wrong = Vec::new();
-    if ctx.flag("ssl") {
-        wrong.push(("ssl", "TLS is not supported by this version of flumed yet".to_owned()));
-    }
+    let mut wrong = super::check_tls(ctx);
     match ctx.text("ipFilterRules") {
         _ if !ctx.flag("ipFilter") => {}
         Some(rules) => wrong.extend(IpFilter::parse(rules).err().map(|why| ("ipFilterRules", why))),
@@ -74,6 +71,20 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
         }
     }
     wrong
+}
+
+fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
+    let mut told = Vec::new();
+    let Some(text) = ctx.text("ipFilterRules") else { return told };
+    if !ctx.flag("ipFilter") {
+        told.push((
+            "ipFilterRules",
+            "not applied, everybody may connect: ipFilter = true is missing".to_owned(),
+        ));
+    } else if let Ok(rules) = IpFilter::parse(text) {
+        told.extend(rules.doubts().into_iter().map(|what| ("ipFilterRules", what)));
+    }
+    told
 }
 
 fn build(ctx: &Context) -> Source {

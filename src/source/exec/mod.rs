@@ -83,6 +83,7 @@ pub static SPEC: SourceSpec = Spec {
         ]],
         batch_key: Some("batchSize"),
         check: Some(check),
+        advice: None,
         differs: &[
             "where a channel is full nothing is read and the command waits; Flume kills it",
             "a stop sends SIGTERM to the command's process group and reads its last lines, SIGKILL follows after 2 s; \
