@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import avro_beside_flume
 import beside_flume
 import file_beside_flume
 import scale
@@ -171,6 +172,8 @@ def in_process(args):
 
     if not args.only:
         bench("channel")
+    if args.only in "avro in process":
+        bench("avro")
     if args.only in "file channel in process":
         words = ["--runs", args.runs, "--seconds", args.seconds]
         bench("file_channel", *words)
@@ -188,9 +191,10 @@ def main():
     words.add_argument("--heap", default="1g", help="Flume's -Xmx")
     words.add_argument("--drain", type=int, default=3_000_000, help="events of a drained backlog beside Flume")
     words.add_argument("--backlog", type=int, default=1_000_000, help="events of a start beside Flume")
-    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle, file channel start)"
+    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle, file channel start, avro null)"
     words.add_argument("--only", default="", help=only)
     words.add_argument("--no-peer", action="store_true")
+    words.add_argument("--flume", action="store_true", help="Flume beside every row with avro, not a few")
     args = words.parse_args()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     print(f"flumed {commit.stdout.strip()} on {machine()}")
@@ -200,6 +204,7 @@ def main():
         file_rows(args, root)
         beside_flume.rows(args, root)
         file_beside_flume.rows(args, root)
+        avro_beside_flume.rows(args, root)
         scale.rows(args, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -1,0 +1,250 @@
+"""The avro source and sink under load, with Apache Flume 1.11 and the load generator's own receiver beside them.
+
+A run: start the agents, send for a while to warm up, send for some seconds, wait until the last channel has given out
+everything that was acknowledged, and count what is in the files where there are any. The rate is that of acknowledged
+events, the CPU seconds are those of all agents of the row until all was delivered. Each connection has one call on its
+way. The receiver ("floor") counts events and keeps nothing: what a row cannot exceed on this machine at this moment.
+
+    null, memory     loadgen -> avro -> memory -> null, or file_roll
+    file channel     loadgen -> avro -> file -> file_roll: acknowledged when durable
+    two hops         loadgen -> avro -> memory -> avro sink -> avro -> memory -> file_roll
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from beside_flume import VERSION, Flume, Flumed, unavailable
+from measure import LOADGEN, counters, cpu_seconds, free_port, listens, median, peak_mib, print_row, wait_for
+
+SIZE = 500
+# The largest batch of a sink; it takes what is there.
+SINK_BATCH = 1000
+
+SOURCE = """
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = avro
+a1.sources.r1.bind = 127.0.0.1
+a1.sources.r1.port = {port}
+a1.sources.r1.compression-type = {source_compression}
+a1.sources.r1.channels = c1
+a1.sinks.k1.channel = c1
+"""
+
+CHANNEL = {
+    "memory": """
+a1.channels.c1.type = memory
+a1.channels.c1.capacity = 100000
+a1.channels.c1.transactionCapacity = 1000
+""",
+    "file": """
+a1.channels.c1.type = file
+a1.channels.c1.checkpointDir = {dir}/checkpoint
+a1.channels.c1.dataDirs = {dir}/data
+a1.channels.c1.capacity = 1000000
+a1.channels.c1.transactionCapacity = 1000
+""",
+}
+
+SINK = {
+    "null": """
+a1.sinks.k1.type = null
+a1.sinks.k1.batchSize = {batch}
+""",
+    "file_roll": """
+a1.sinks.k1.type = file_roll
+a1.sinks.k1.sink.directory = {dir}/out
+a1.sinks.k1.sink.rollInterval = 0
+a1.sinks.k1.sink.batchSize = {batch}
+""",
+    "avro": """
+a1.sinks.k1.type = avro
+a1.sinks.k1.hostname = 127.0.0.1
+a1.sinks.k1.port = {next_port}
+a1.sinks.k1.batch-size = {batch}
+a1.sinks.k1.compression-type = {sink_compression}
+""",
+}
+
+# The agents of a row: channel, sink, and what compresses the connection between two.
+FLOWS = {
+    "null": [("memory", "null")],
+    "memory": [("memory", "file_roll")],
+    "file channel": [("file", "file_roll")],
+    "two hops": [("memory", "avro"), ("memory", "file_roll")],
+    "two hops deflate": [("memory", "avro"), ("memory", "file_roll")],
+}
+
+# flow, batch, connections, whether Flume runs beside it without --flume
+ROWS = [
+    ("null", 1, 1, True),
+    ("null", 1, 8, False),
+    ("null", 100, 1, True),
+    ("null", 100, 8, False),
+    ("null", 1000, 1, False),
+    ("null", 1000, 8, False),
+    ("memory", 1, 1, False),
+    ("memory", 100, 1, False),
+    ("memory", 100, 8, False),
+    ("memory", 1000, 1, False),
+    ("file channel", 1, 1, False),
+    ("file channel", 1, 8, False),
+    ("file channel", 100, 1, True),
+    ("file channel", 100, 8, False),
+    ("file channel", 1000, 1, False),
+    ("file channel", 1000, 8, False),
+    ("two hops", 1, 1, False),
+    ("two hops", 100, 1, True),
+    ("two hops", 1000, 1, False),
+    ("two hops deflate", 100, 1, False),
+]
+
+
+class Agent:
+    def __init__(self, server, work, index, heap, keys, channel, sink):
+        self.dir, self.metrics, self.port = work / f"agent{index}", free_port(), keys["port"]
+        (self.dir / "out").mkdir(parents=True)
+        text = (SOURCE + CHANNEL[channel] + SINK[sink]).format(dir=self.dir, batch=SINK_BATCH, **keys)
+        (self.dir / "agent.conf").write_text(text)
+        defines = ["-Dflume.monitoring.type=http", f"-Dflume.monitoring.port={self.metrics}"]
+        command = server.command(heap, defines, ["-n", "a1", "-f", str(self.dir / "agent.conf")])
+        with open(self.dir / "log", "w") as log:
+            self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def ready(self):
+        if self.child.poll() is not None:
+            raise SystemExit(f"bench: an agent ended: {(self.dir / 'log').read_text()[-2000:]}")
+        return listens(self.metrics) and listens(self.port)
+
+    def taken(self):
+        return int(counters(self.metrics)["CHANNEL.c1"]["EventTakeSuccessCount"])
+
+    def lines(self):
+        count = 0
+        for path in (self.dir / "out").iterdir():
+            with open(path, "rb") as lines:
+                while block := lines.read(1 << 20):
+                    count += block.count(b"\n")
+        return count
+
+
+class Floor:
+    """The generator's own receiver in the place of an agent."""
+
+    name, warm_up = "floor", 0.5
+
+
+def send(port, batch, conns, seconds):
+    words = ["flume-avro", "--port", port, "--size", SIZE, "--batch", batch, "--conns", conns]
+    words += ["--events", 10**9, "--max-secs", seconds]
+    # It exits with 1 because time ends before the events do.
+    done = subprocess.run([LOADGEN, *map(str, words)], capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    if found["errors"]:
+        raise SystemExit(f"bench: loadgen: {done.stderr}")
+    return found
+
+
+def end(children):
+    for child in children:
+        child.send_signal(signal.SIGTERM)
+    for child in children:
+        try:
+            child.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def start(server, flow, heap, work):
+    """The agents of a row, the last one first to start."""
+    ports = [free_port() for _ in FLOWS[flow]]
+    between = "deflate" if flow.endswith("deflate") else "none"
+    agents = []
+    for i in reversed(range(len(ports))):
+        keys = {
+            "port": ports[i],
+            "next_port": ports[i + 1] if i + 1 < len(ports) else 0,
+            "source_compression": between if i > 0 else "none",
+            "sink_compression": between,
+        }
+        agents.insert(0, Agent(server, work, i, heap, keys, *FLOWS[flow][i]))
+    return agents
+
+
+def run(server, flow, batch, conns, seconds, heap, root):
+    work, children = Path(tempfile.mkdtemp(dir=root)), []
+    try:
+        if server is Floor:
+            port, agents = free_port(), []
+            words = [LOADGEN, "sink-avro", "--port", str(port), "--max-secs", "600"]
+            children.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            wait_for("the receiver to listen", lambda: listens(port))
+        else:
+            agents = start(server, flow, heap, work)
+            children.extend(a.child for a in agents)
+            for a in agents:
+                wait_for(f"{server.name} to start", a.ready, 60)
+            port = agents[0].port
+        acknowledged = send(port, batch, conns, server.warm_up)["acked"]
+        cpu = lambda: sum(cpu_seconds(c.pid) for c in children)
+        arrived = lambda: not agents or agents[-1].taken() >= acknowledged
+        wait_for("the warm-up's events", arrived, 120)
+        before = cpu()
+        sent = send(port, batch, conns, seconds)
+        acknowledged += sent["acked"]
+        wait_for("what was acknowledged to arrive", arrived, 120)
+        result = {
+            "rate": sent["acked"] / sent["secs"],
+            "cpu": (cpu() - before) / max(sent["acked"], 1) * 1e6,
+            "peak": sum(peak_mib(c.pid) for c in children),
+            "lost": acknowledged - agents[-1].taken() if agents else 0,
+            "generator": sent["cpu_s"] / max(sent["acked"], 1) * 1e6,
+        }
+        end(children)
+        if agents and FLOWS[flow][-1][1] == "file_roll":
+            result["lost"] = acknowledged - agents[-1].lines()
+        if result["lost"] > 0:
+            raise SystemExit(f"bench: {server.name} lost {result['lost']} acknowledged events")
+        return result
+    finally:
+        end([c for c in children if c.poll() is None])
+        shutil.rmtree(work)
+
+
+def label_of(flow, batch, conns):
+    return f"avro {flow} batch {batch} {conns} conn"
+
+
+def rows(args, root):
+    wanted = [row for row in ROWS if args.only in label_of(*row[:3])]
+    if not wanted:
+        return
+    beside = args.flume or any(row[3] for row in wanted)
+    absent = "left out" if args.no_peer else "none of these rows" if not beside else unavailable()
+    what = absent or f"-Xmx{args.heap}, warmed up {Flume.warm_up} s"
+    print(
+        f"avro, {SIZE} B and 2 headers, one call on its way per connection, {args.seconds:g} s windows,"
+        f" medians of {args.runs}; Flume {VERSION}: {what}"
+    )
+    single = {}
+    for flow, batch, conns, is_beside in wanted:
+        servers = [Flumed, Floor] if flow == "null" else [Flumed]
+        if not absent and (is_beside or args.flume):
+            servers.append(Flume)
+        results = {s.name: [] for s in servers}
+        for _ in range(args.runs):
+            for s in servers:
+                results[s.name].append(run(s, flow, batch, conns, args.seconds, args.heap, root))
+        print_row(label_of(flow, batch, conns), results)
+        cpu = median(results["flumed"], "cpu")
+        if flow == "memory":
+            single[batch, conns] = cpu
+        elif (batch, conns) in single and flow.startswith("two hops"):
+            print(f"{'':30}  {'':12} CPU {cpu / single[batch, conns]:.2f} x that of the single hop", flush=True)
