@@ -45,7 +45,8 @@ struct LoadBalancing {
 impl Selector for LoadBalancing {
     fn route(&self, batch: &Arc<Batch>) -> Routed {
         let first = self.next.fetch_add(batch.len() as u64, Relaxed);
-        let mut picks = vec![Vec::with_capacity(batch.len() / self.channels + 1); self.channels];
+        let share = batch.len() / self.channels + 1;
+        let mut picks: Vec<Vec<u32>> = (0..self.channels).map(|_| Vec::with_capacity(share)).collect();
         for i in 0..batch.len() {
             let n = first.wrapping_add(i as u64);
             let n = if self.is_random { scatter(n) } else { n };

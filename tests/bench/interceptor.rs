@@ -1,13 +1,15 @@
 //! Interceptors inside one process, on batches whose bodies are spans of a read buffer, as a line source makes them.
 //!
 //! `cargo bench --bench interceptor` prints nanoseconds per event, median of five runs and their range, for bodies of
-//! about 100 bytes: building the batch alone, and what each chain adds to that.
+//! about 100 bytes: building the batch alone, and what each chain adds to that. Then what the channel selectors take
+//! beside that, for four channels.
 
-use flumed::config::{Context, Problems, Property};
+use flumed::config::{Context, Declared, Problems, Property};
 use flumed::counters::SourceCounters;
-use flumed::event::{Batch, Body, Buffer};
+use flumed::event::{Batch, Body, Buffer, Key};
 use flumed::interceptor::Chain;
 use flumed::registry;
+use flumed::selector::Selector;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,19 +21,28 @@ const LINE: &[u8] =
 
 type Keys = &'static [(&'static str, &'static str)];
 
+fn context(declared: &'static Declared, keys: Keys) -> Context {
+    let property = |&(k, v): &(&str, &str)| Property::new(k, v, Default::default());
+    let properties: Vec<Property> = keys.iter().map(property).collect();
+    let mut problems = Problems::default();
+    let (place, catalog) = (Default::default(), registry::catalog());
+    let c = Context::parse(declared, "a1.i1", &place, &properties, &[], catalog, &mut problems);
+    c.expect("settings are right")
+}
+
 fn chain(interceptors: &[(&str, Keys)]) -> Chain {
     let counters = SourceCounters::new("r1");
     let all = interceptors.iter().map(|(name, keys)| {
-        let property = |&(k, v): &(&str, &str)| Property::new(k, v, Default::default());
-        let properties: Vec<Property> = keys.iter().map(property).collect();
         let spec =
             flumed::interceptor::ALL.iter().find(|s| s.declared.name == *name).expect("a type there is");
-        let mut problems = Problems::default();
-        let (place, catalog) = (Default::default(), registry::catalog());
-        let c = Context::parse(&spec.declared, "a1.i1", &place, &properties, &[], catalog, &mut problems);
-        (spec.build)(&c.expect("settings are right"), &counters)
+        (spec.build)(&context(&spec.declared, keys), &counters)
     });
     Chain::new(all.collect())
+}
+
+fn selector(name: &str, keys: Keys) -> Box<dyn Selector> {
+    let spec = flumed::selector::ALL.iter().find(|s| s.declared.name == name).expect("a type there is");
+    (spec.build)(&context(&spec.declared, keys), &["c1", "c2", "c3", "c4"].map(str::to_owned))
 }
 
 fn batch(buffer: &Arc<Buffer>, events: usize) -> Batch {
@@ -58,7 +69,61 @@ fn run(chain: &Chain, buffer: &Arc<Buffer>, events: usize) -> f64 {
     began.elapsed().as_nanos() as f64 / n as f64
 }
 
+/// Nanoseconds per event of routing a batch whose events have these values of the header `tier` in turn.
+fn run_selector(selector: &dyn Selector, events: usize, values: &[&str]) -> f64 {
+    let buffer = Buffer::owned(LINE.repeat(events));
+    let mut b = Batch::new();
+    let (s, tier) = (b.attach(&buffer), Key::intern("tier").expect("room for a name"));
+    for i in 0..events {
+        b.push(Body::At(b.span_of(s, i * LINE.len(), (i + 1) * LINE.len())));
+        let value = b.store(values[i % values.len()].as_bytes());
+        b.push_header(tier, value);
+    }
+    let b = Arc::new(b);
+    let (began, mut n) = (Instant::now(), 0);
+    while began.elapsed() < RUN {
+        for _ in 0..16 {
+            black_box(selector.route(black_box(&b)));
+            n += events;
+        }
+    }
+    began.elapsed().as_nanos() as f64 / n as f64
+}
+
+fn selectors() {
+    const TIERS: Keys = &[
+        ("header", "tier"),
+        ("mapping.gold", "c1"),
+        ("mapping.silver", "c2 c3"),
+        ("optional.gold", "c3"),
+        ("default", "c4"),
+    ];
+    let rows: [(&str, &str, Keys, &[&str]); 5] = [
+        ("replicating", "replicating", &[], &["gold"]),
+        ("multiplexing, one value", "multiplexing", TIERS, &["gold"]),
+        ("multiplexing, three in turn", "multiplexing", TIERS, &["gold", "silver", "lead"]),
+        ("load_balancing", "load_balancing", &[], &["gold"]),
+        ("load_balancing, random", "load_balancing", &[("policy", "RANDOM")], &["gold"]),
+    ];
+    println!("selectors, ns per event");
+    for events in [1, 100, 1000] {
+        for (title, name, keys, values) in &rows {
+            let selector = selector(name, keys);
+            let mut all: Vec<f64> =
+                (0..RUNS).map(|_| run_selector(selector.as_ref(), events, values)).collect();
+            all.sort_by(f64::total_cmp);
+            let (low, median, high) = (all[0], all[RUNS / 2], all[RUNS - 1]);
+            println!("batch {events:5}  {title:28} {median:8.1} ({low:.1}-{high:.1})");
+        }
+    }
+}
+
 fn main() {
+    interceptors();
+    selectors();
+}
+
+fn interceptors() {
     let chains: [(&str, &[(&str, Keys)]); 9] = [
         ("no interceptor", &[]),
         ("static", &[("static", &[])]),
