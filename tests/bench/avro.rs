@@ -25,7 +25,8 @@ const LEVEL: u32 = 6;
 
 /// Text that deflates to about a third, as logs do.
 fn body(n: usize) -> Vec<u8> {
-    let mut text = format!("2026-01-31T10:30:15.{:03} host-17 INFO [worker-{}] ", n % 1000, n % 16).into_bytes();
+    let mut text =
+        format!("2026-01-31T10:30:15.{:03} host-17 INFO [worker-{}] ", n % 1000, n % 16).into_bytes();
     let mut x = n as u64 + 1;
     while text.len() < 500 {
         x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
