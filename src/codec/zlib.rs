@@ -9,6 +9,8 @@ use std::io::{self, Read, Write};
 
 /// What is read at once.
 const PIECE: usize = 16 << 10;
+/// What a call takes in without anything to give out. A sender of blocks that are all empty would keep it busy for ever.
+const MOST_EMPTY: usize = 256 << 10;
 /// What a stored block holds at most (RFC 1951, 3.2.4).
 const BLOCK: usize = 0xffff;
 
@@ -33,6 +35,7 @@ impl Inflater {
     /// later calls.
     pub fn read(&mut self, from: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
         let mut piece = [0; PIECE];
+        let mut empty = 0;
         while !self.has_ended {
             if self.has_more || !self.rest.is_empty() {
                 let rest = std::mem::take(&mut self.rest);
@@ -49,6 +52,11 @@ impl Inflater {
             if n == 0 {
                 return Ok(0);
             }
+            if empty > MOST_EMPTY {
+                let what = format!("a deflate stream with nothing in {empty} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            empty += n;
             let (used, made) = self.inflate(&piece[..n], out)?;
             self.rest = piece[used..n].to_vec();
             if made > 0 {
@@ -203,6 +211,22 @@ mod tests {
             total += n;
         }
         assert_eq!(total, 50 << 20);
+    }
+
+    #[test]
+    fn blocks_without_end_that_hold_nothing_are_an_error() {
+        struct Endless(usize);
+        impl Read for Endless {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                for b in out.iter_mut() {
+                    *b = [0x78, 1].into_iter().chain([0, 0, 0, 0xff, 0xff]).nth(self.0).expect("of seven");
+                    self.0 = if self.0 == 6 { 2 } else { self.0 + 1 };
+                }
+                Ok(out.len())
+            }
+        }
+        let got = Inflater::default().read(&mut Endless(0), &mut [0; 100]);
+        assert_eq!(got.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
