@@ -16,12 +16,18 @@ pub const BARE: Hash = 0x30da5405_9df72d95_84b867d5_202e2069_u128.to_be_bytes();
 /// MD5 of the text that Java Flume was compiled from.
 pub const JAVA: Hash = 0x86aadae2_c45474c0_fe93ffd0_f2350a65_u128.to_be_bytes();
 
+/// Java Flume's text has 1334 bytes. Parsed, a text takes many times its size.
+const LONGEST: usize = 64 << 10;
+
 pub fn is_ours(hash: &Hash) -> bool {
     *hash == JAVA || *hash == BARE
 }
 
 /// Whether calls and answers written by this text can be read; else what is in the way.
 pub fn agrees(text: &[u8]) -> Result<(), String> {
+    if text.len() > LONGEST {
+        return Err(format!("a protocol of {} bytes, more than {LONGEST}", text.len()));
+    }
     let protocol: Value =
         serde_json::from_slice(text).map_err(|e| format!("a protocol that is no JSON: {e}"))?;
     let messages = &protocol["messages"];
@@ -127,5 +133,8 @@ mod tests {
         for text in ["", "[]", "{}", "{\"messages\":[]}", "\"x\"", &"[".repeat(100_000)] {
             assert!(agrees(text.as_bytes()).is_err());
         }
+        let padded = |n: usize| agrees(format!("{TEXT}{}", " ".repeat(n - TEXT.len())).as_bytes());
+        assert_eq!(padded(LONGEST), Ok(()));
+        assert!(padded(LONGEST + 1).unwrap_err().contains("more than 65536"));
     }
 }
