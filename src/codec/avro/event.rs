@@ -89,6 +89,7 @@ impl Events {
 
     fn event(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Result<()> {
         self.headers.clear();
+        let begin = input.clone();
         let mut places = None;
         let mut kept_apart = Vec::new();
         let mut at = 0;
@@ -111,6 +112,7 @@ impl Events {
         let body = input.bytes()?;
         let end = input.at();
         if !kept_apart.is_empty() {
+            kept_apart.splice(..0, earlier(begin)?);
             let whole = input.at() + input.left();
             let from = whole + self.more.len();
             let span = batch.span_of_own(from, from + kept_apart.len());
@@ -155,6 +157,23 @@ impl Events {
             None => self.recent.push((name.into(), key)),
         }
         Some(key)
+    }
+}
+
+/// What an agent before this one has put into [`MORE`] of the event that begins here.
+fn earlier(mut input: Input<'_>) -> Result<Vec<u8>> {
+    let mut value = Vec::new();
+    loop {
+        let n = input.block(2)?;
+        if n == 0 {
+            return Ok(value);
+        }
+        for _ in 0..n {
+            let (name, its) = (input.bytes()?, input.bytes()?);
+            if name == MORE.as_bytes() {
+                value = its.to_vec();
+            }
+        }
     }
 }
 
@@ -288,6 +307,15 @@ mod tests {
         let more = format!("{long}=v\n");
         assert_eq!(got[0], seen(b"x", &[("a", "v"), ("b", "v"), (MORE, &more)]));
         assert_eq!(got[1], got[0]);
+        // What the agent before this one put there stays.
+        let mut bytes = b"\x02\x04".to_vec();
+        for (name, value) in [(MORE, "c=v\n"), (&long, "v")] {
+            put_bytes(&mut bytes, name.as_bytes());
+            put_bytes(&mut bytes, value.as_bytes());
+        }
+        bytes.extend_from_slice(b"\x00\x02x\x00");
+        let got = array(&mut Events::default(), &bytes, 1).unwrap();
+        assert_eq!(got, [seen(b"x", &[(MORE, &format!("c=v\n{more}"))])]);
     }
 
     #[test]
