@@ -145,7 +145,8 @@ impl Options {
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut wrong = keys::check_tls(ctx);
-    for k in REFUSED.iter().filter(|k| ctx.is_given(k.name)) {
+    let is_off = |k: &Key| k.ty == Type::Bool && !ctx.flag(k.name);
+    for k in REFUSED.iter().filter(|k| ctx.is_given(k.name) && !is_off(k)) {
         wrong.push((k.name, k.help.to_owned()));
     }
     let kind = ctx.text("client.type").unwrap_or_default();
@@ -244,5 +245,6 @@ mod tests {
         assert!(said("kerberos = true").contains("no Kerberos"));
         assert!(said("client.type = com.example.Own").contains("client.type"));
         assert_eq!(said("ssl = false\nmaxIoWorkers = 2\nstranger = 1"), "");
+        assert_eq!(said("ssl = false\nkerberos = false"), "");
     }
 }
