@@ -10,7 +10,8 @@
 //!
 //! A turn is a guard: dropped, it is given back, so a tick that is due, a stop or a panic leaves no turn behind; and a
 //! [`Member`] whose thread ends before its time is nobody to wait for. In a drain, sinks that work go first: a trial of
-//! a failed one might hang with events until there is no more time. Where none works, all try.
+//! a failed one might hang with events until there is no more time. Where none works, all try. Nobody waits for one that
+//! delivers then, were it the leader.
 //!
 //! Called by sink threads, and by the main thread when it stops one. One lock, held for the processor's decision; under
 //! it the channel's lock is taken, to call back a sink that waits there.
@@ -67,7 +68,9 @@ impl Inside {
         if !self.some_work() {
             return (0..self.doing.len()).find(waits);
         }
-        let seen = |i: usize| if self.works(i) { self.doing[i] } else { Doing::Nothing };
+        // One that delivers is not waited for: it may hang until there is no more time.
+        let counts = |i: usize| self.works(i) && self.doing[i] != Doing::Delivering;
+        let seen = |i: usize| if counts(i) { self.doing[i] } else { Doing::Nothing };
         let seen: Vec<Doing> = (0..self.doing.len()).map(seen).collect();
         self.processor.choose(&seen, now).filter(waits)
     }

@@ -511,6 +511,20 @@ fn a_drain_is_done_by_who_works() {
 }
 
 #[test]
+fn a_drain_does_not_wait_for_a_primary_that_hangs() {
+    let mut g = Group::start("failover", NO_TRIAL, &[Works, Works]);
+    g.wait_idle();
+    g.world.tell(0, Hangs);
+    g.put(3);
+    g.wait_doing(&[Delivering, Waiting]);
+    g.put(3);
+    g.each(Stop::drain);
+    wait_until("the standby delivers", || g.world.by(1).len() == 3);
+    g.world.tell(0, Works);
+    assert_eq!(g.drain().by(0).len(), 3);
+}
+
+#[test]
 fn a_drain_has_trials_only_where_none_works() {
     let names = ["k0", "k1"].map(str::to_owned);
     let now = Instant::now();
