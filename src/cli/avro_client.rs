@@ -34,7 +34,8 @@ where to:
 what (standard input without either):
   -F, --filename FILE    the lines of this file
   --dirname DIR          the lines of each file of this directory, oldest first, until there is none; a file is
-                         renamed to FILE.COMPLETED when all of it is stored, one of that name is passed over
+                         renamed to FILE.COMPLETED when all of it is stored; names that begin with a dot or end
+                         in .COMPLETED are passed over; it stops where FILE.COMPLETED is there already
   -R, --headerFile FILE  a properties file; its pairs become headers of every event
 
   -h, --help             this text
