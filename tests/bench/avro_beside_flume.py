@@ -140,14 +140,14 @@ class Floor:
     name, warm_up = "floor", 0.5
 
 
-def send(port, batch, conns, seconds):
+def send(server, port, batch, conns, seconds):
     words = ["flume-avro", "--port", port, "--size", SIZE, "--batch", batch, "--conns", conns]
     words += ["--events", 10**9, "--max-secs", seconds]
     # It exits with 1 because time ends before the events do.
     done = subprocess.run([LOADGEN, *map(str, words)], capture_output=True, text=True)
     found = json.loads(done.stdout)
     if found["errors"]:
-        raise SystemExit(f"bench: loadgen: {done.stderr}")
+        raise SystemExit(f"bench: sending to {server.name}: {done.stderr}")
     return found
 
 
@@ -162,11 +162,10 @@ def end(children):
             child.wait()
 
 
-def start(server, flow, heap, work):
-    """The agents of a row, the last one first to start."""
+def start(server, flow, heap, work, agents):
+    """Adds the agents of a row, each started when the one that it sends to listens: Flume's sink would pause."""
     ports = [free_port() for _ in FLOWS[flow]]
     between = "deflate" if flow.endswith("deflate") else "none"
-    agents = []
     for i in reversed(range(len(ports))):
         keys = {
             "port": ports[i],
@@ -175,46 +174,44 @@ def start(server, flow, heap, work):
             "sink_compression": between,
         }
         agents.insert(0, Agent(server, work, i, heap, keys, *FLOWS[flow][i]))
-    return agents
+        wait_for(f"{server.name} to start", agents[0].ready, 60)
 
 
 def run(server, flow, batch, conns, seconds, heap, root):
-    work, children = Path(tempfile.mkdtemp(dir=root)), []
+    work, agents, receivers = Path(tempfile.mkdtemp(dir=root)), [], []
+    children = lambda: receivers + [a.child for a in agents]
     try:
         if server is Floor:
-            port, agents = free_port(), []
+            port = free_port()
             words = [LOADGEN, "sink-avro", "--port", str(port), "--max-secs", "600"]
-            children.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            receivers.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             wait_for("the receiver to listen", lambda: listens(port))
         else:
-            agents = start(server, flow, heap, work)
-            children.extend(a.child for a in agents)
-            for a in agents:
-                wait_for(f"{server.name} to start", a.ready, 60)
+            start(server, flow, heap, work, agents)
             port = agents[0].port
-        acknowledged = send(port, batch, conns, server.warm_up)["acked"]
-        cpu = lambda: sum(cpu_seconds(c.pid) for c in children)
+        acknowledged = send(server, port, batch, conns, server.warm_up)["acked"]
+        cpu = lambda: sum(cpu_seconds(c.pid) for c in children())
         arrived = lambda: not agents or agents[-1].taken() >= acknowledged
         wait_for("the warm-up's events", arrived, 120)
         before = cpu()
-        sent = send(port, batch, conns, seconds)
+        sent = send(server, port, batch, conns, seconds)
         acknowledged += sent["acked"]
         wait_for("what was acknowledged to arrive", arrived, 120)
         result = {
             "rate": sent["acked"] / sent["secs"],
             "cpu": (cpu() - before) / max(sent["acked"], 1) * 1e6,
-            "peak": sum(peak_mib(c.pid) for c in children),
+            "peak": sum(peak_mib(c.pid) for c in children()),
             "lost": acknowledged - agents[-1].taken() if agents else 0,
             "generator": sent["cpu_s"] / max(sent["acked"], 1) * 1e6,
         }
-        end(children)
+        end(children())
         if agents and FLOWS[flow][-1][1] == "file_roll":
             result["lost"] = acknowledged - agents[-1].lines()
         if result["lost"] > 0:
             raise SystemExit(f"bench: {server.name} lost {result['lost']} acknowledged events")
         return result
     finally:
-        end([c for c in children if c.poll() is None])
+        end([c for c in children() if c.poll() is None])
         shutil.rmtree(work)
 
 
