@@ -224,6 +224,42 @@ fn a_full_optional_channel_holds_nobody_up() {
 }
 
 #[test]
+fn a_parked_batch_fits_a_channel_whose_limit_was_lowered() {
+    let conf = |transaction: &str| {
+        let keys = ["selector.type = multiplexing", "selector.header = host", "selector.mapping.b = c2"];
+        let keys = [&keys[..], &["selector.mapping.lost = c1", "selector.default = c1 c2"]].concat();
+        Conf::new()
+            .source("r1", "syslogtcp", "c1 c2", &keys)
+            .channel("c1", &[])
+            .files("k1", "c1", "c1")
+            .channel("c2", &["capacity = 100", transaction])
+            .files_later("k2", "c2", "c2", &["sink.batchSize = 2"])
+    };
+    let mut agent = conf("transactionCapacity = 100").start();
+    let mut client = agent.connect("r1");
+    let send = |hosts: &[&str], from: usize, to: usize| -> String {
+        let line = |i: usize| format!("<13>Oct 11 22:14:15 {} {i}\n", hosts[i % hosts.len()]);
+        (from..to).map(line).collect()
+    };
+    client.send(send(&["b"], 0, 100));
+    wait(100, || agent.metric("CHANNEL.c2", "ChannelSize"));
+    client.send(send(&["a", "lost", "b", "lost", "lost"], 100, 200));
+    wait(1, || agent.metric("SOURCE.r1", "ParkedConnectionCount"));
+    assert_eq!(agent.reload(&conf("transactionCapacity = 2")), "applied");
+    assert_eq!(agent.metric("CHANNEL.c1", "EventPutSuccessCount"), 0, "all or none");
+    agent.make_folder("c2");
+    wait(200, || agent.metric("SOURCE.r1", "EventAcceptedCount"));
+    let log = agent.stop();
+    assert_eq!(shutdown_metric(&log, "SOURCE.r1", "EventDroppedCount"), 0);
+    let of = |wanted: &[usize]| -> Vec<String> {
+        (100..200).filter(|i| wanted.contains(&(i % 5))).map(|i| i.to_string()).collect()
+    };
+    assert_eq!(agent.lines("c1"), of(&[0, 1, 3, 4]));
+    let first: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    assert_eq!(agent.lines("c2"), [first, of(&[0, 2])].concat());
+}
+
+#[test]
 fn check_names_what_a_selector_leaves_out() {
     let folder = Folder::new();
     let check = |conf: Conf| {

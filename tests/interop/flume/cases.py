@@ -2,7 +2,7 @@
 
 Fed text bears marks: `word|`. What is seen of the events is kept apart by mark, so that a difference concerns one mark.
 """
-import contextlib, datetime, json, re, socket, time, urllib.request
+import contextlib, datetime, json, os, re, socket, time, urllib.request
 
 from children import DEADLINE, wait
 
@@ -311,6 +311,23 @@ class Interpolated(Case):
             f.write("word|\n")
 
 
+class Multiplexing(Fed):
+    def lines(tier, mark, count):
+        return b"".join(b"%s %s| %d\n" % (tier, mark, i) for i in range(count))
+
+    payloads = {
+        "tiers": b"".join(b"tier=%s %s| %d\n" % (tier, tier, i) for i in range(200) for tier in (b"gold", b"silver")),
+        "dots": lines(b"tier=a.b", b"dotted", 20) + lines(b"tier=a", b"half", 20),
+        "optional": lines(b"tier=lead", b"lead", 20),
+        "others": lines(b"", b"none", 20) + lines(b"tier=", b"empty", 20) + lines(b"tier=Gold", b"case", 20),
+    }
+    outputs = {"c1": 240, "c2": 200, "c3": 400, "c4": 100}
+
+    def prepare(self, directory):
+        for output in self.outputs:
+            os.mkdir(f"{directory}/{output}")
+
+
 CASES = [
     NetcatLogger("01-netcat-logger"),
     NetcatLimits("02-netcat-limits"),
@@ -322,4 +339,5 @@ CASES = [
     SyslogKeepFields("08-syslogtcp-keepfields"),
     InterceptorChain("09-interceptor-chain"),
     Interpolated("10-interpolated"),
+    Multiplexing("11-multiplexing"),
 ]
