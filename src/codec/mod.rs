@@ -15,8 +15,10 @@ pub mod jodaformat;
 pub mod line;
 pub mod pattern;
 pub mod readline;
+pub mod rpc;
 pub mod syslog;
 pub mod text;
+pub mod thrift;
 pub mod zlib;
 
 #[cfg(test)]

@@ -1,0 +1,152 @@
+//! What Flume's RPCs have in common: events that are spans of the message that brought them, and what is answered.
+//!
+//! A header that comes twice in one event has its last value, in its first place. A name that cannot be kept as a key (the
+//! process has too many, or it is too long) is not lost: it goes with its value, `name=value` and a newline, into one
+//! header, [`MORE`], behind what an agent before us has put there.
+
+use crate::event::{Batch, Body, Key, Span};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// The header of the headers whose names could not be kept.
+pub const MORE: &str = "flumed.headers";
+/// Names a connection remembers; most senders repeat theirs in the same order.
+const RECENT: usize = 16;
+/// Above so many headers an event's repeated names are looked up, not searched.
+const MANY: usize = 32;
+/// Room for more headers than this is not kept for the next event.
+const MUCH: usize = 256;
+
+/// The answer to a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    Ok,
+    Failed,
+    /// Thrift's alone.
+    Error,
+    Unknown,
+}
+
+/// An answer, as the client has it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    Status(Status),
+    /// The server could not carry out the call; its words.
+    Error(String),
+    /// A ping's.
+    Pong,
+    /// The call was not carried out: make it again.
+    Again,
+}
+
+/// Why a connection is of no use any more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReplyError(pub String);
+
+pub fn too_many(n: usize, most: usize) -> String {
+    format!("{n} {most}")
+}
+
+/// Puts the events of a message into a batch. Belongs to a connection.
+#[derive(Default)]
+pub struct Events {
+    recent: Vec<(Box<[u8]>, Key)>,
+    headers: Vec<(Key, Span)>,
+    places: Option<HashMap<Key, usize>>,
+    /// Headers of this event so far.
+    seen: usize,
+    kept_apart: Vec<u8>,
+    /// Where an agent before us has put such.
+    earlier: Range<usize>,
+    /// Bytes to be put behind the message's.
+    more: Vec<u8>,
+}
+
+impl Events {
+    pub fn begin_message(&mut self) {
+        self.more.clear();
+    }
+
+    /// An event begins.
+    pub fn begin(&mut self) {
+        self.headers.clear();
+        self.kept_apart.clear();
+        (self.places, self.seen, self.earlier) = (None, 0, 0..0);
+    }
+
+    /// Its next header: where `message` has its name and value.
+    pub fn header(&mut self, message: &[u8], name: Range<usize>, value: Range<usize>, batch: &Batch) {
+        let name = &message[name];
+        match self.key(self.seen, name) {
+            Some(key) => {
+                if name == MORE.as_bytes() {
+                    self.earlier = value.clone();
+                }
+                self.set(key, batch.span_of_own(value.start, value.end));
+            }
+            None => {
+                for part in [name, b"=", &message[value], b"\n"] {
+                    self.kept_apart.extend_from_slice(part);
+                }
+            }
+        }
+        self.seen += 1;
+    }
+
+    /// It ends, with its body there.
+    pub fn end(&mut self, message: &[u8], body: Range<usize>, batch: &mut Batch) {
+        if !self.kept_apart.is_empty() {
+            let from = message.len() + self.more.len();
+            self.more.extend_from_slice(&message[self.earlier.clone()]);
+            self.more.append(&mut self.kept_apart);
+            let span = batch.span_of_own(from, message.len() + self.more.len());
+            if let Some(key) = Key::intern_own(MORE) {
+                self.set(key, span);
+            }
+        }
+        batch.push(Body::At(batch.span_of_own(body.start, body.end)));
+        if !self.headers.is_empty() {
+            batch.push_headers(&self.headers);
+        }
+    }
+
+    /// What the batch's memory is made of: the message, and what belongs behind it.
+    pub fn memory(&mut self, mut message: Vec<u8>) -> Vec<u8> {
+        message.append(&mut self.more);
+        if self.headers.capacity() > MUCH {
+            self.headers = Vec::new();
+        }
+        message
+    }
+
+    /// Sets a header of the event at hand.
+    fn set(&mut self, key: Key, value: Span) {
+        let headers = &mut self.headers;
+        let place = if headers.len() < MANY {
+            headers.iter().position(|(k, _)| *k == key)
+        } else {
+            let place = |(i, (k, _)): (usize, &(Key, Span))| (*k, i);
+            let places = self.places.get_or_insert_with(|| headers.iter().enumerate().map(place).collect());
+            let next = headers.len();
+            Some(*places.entry(key).or_insert(next)).filter(|i| *i < next)
+        };
+        match place {
+            Some(i) => headers[i].1 = value,
+            None => headers.push((key, value)),
+        }
+    }
+
+    /// The key of the `at`th header's name, if it can be kept.
+    fn key(&mut self, at: usize, name: &[u8]) -> Option<Key> {
+        let at = at % RECENT;
+        if let Some((_, key)) = self.recent.get(at).filter(|(recent, _)| **recent == *name) {
+            return Some(*key);
+        }
+        let key = Key::intern(&String::from_utf8_lossy(name))?;
+        match self.recent.get_mut(at) {
+            Some(old) => *old = (name.into(), key),
+            None => self.recent.push((name.into(), key)),
+        }
+        Some(key)
+    }
+}

@@ -1,0 +1,268 @@
+//! Against bytes that Flume sent and answered (reference, wire.md 2), and against ourselves.
+
+use super::*;
+use crate::codec::feed::Seen;
+use crate::codec::rpc::{Reply, MORE};
+use crate::codec::{CallKind, Chunk, Then};
+use crate::event::{Batch, Body, Buffer, Key};
+use std::sync::Arc;
+
+const MOST: usize = 1000;
+const BOTH: [Encoding; 2] = [Encoding::Compact, Encoding::Binary];
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap();
+    digits.chunks(2).map(pair).collect()
+}
+
+/// A message in its frame.
+fn framed(text: &str) -> Vec<u8> {
+    let message = hex(text);
+    [&(message.len() as u32).to_be_bytes()[..], &message].concat()
+}
+
+fn server() -> Server {
+    Server::new(1 << 20, Arc::default())
+}
+
+/// Calls as they came: their kind, their events.
+type Calls = Vec<(CallKind, Vec<Seen>)>;
+
+/// Feeds bytes, with every call answered by `status` at once; the calls, the answers, and the fault.
+fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Calls, Vec<u8>, Option<String>) {
+    let buffer = Buffer::owned(bytes.to_vec());
+    let (mut from, mut calls, mut out) = (0, Vec::new(), Vec::new());
+    loop {
+        let mut batch = Batch::new();
+        let chunk = Chunk { buffer: &buffer, from, to: bytes.len() };
+        let decoded = server.decode(&chunk, MOST, &mut batch);
+        from += decoded.used;
+        match decoded.then {
+            Then::Call(call) => {
+                calls.push((call.kind, Seen::all(&batch)));
+                server.answer(status, &mut out);
+            }
+            Then::NeedMore => return (calls, out, None),
+            Then::Fail(fault) => return (calls, out, Some(fault.reason)),
+            Then::Full => panic!("not a line"),
+        }
+    }
+}
+
+/// The exception in an answer.
+fn exception(answer: &[u8]) -> String {
+    match Caller::new(Encoding::Compact).feed(answer) {
+        (used, Ok(Some((_, Reply::Error(text))))) if used == answer.len() => text,
+        other => panic!("no exception alone: {other:?}"),
+    }
+}
+
+fn event(headers: &[(&str, &str)], body: &str) -> Seen {
+    let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Seen { body: body.into(), headers }
+}
+
+#[test]
+fn the_captured_exchanges_of_the_reference() {
+    let one = vec![(CallKind::Append, vec![event(&[("k", "v")], "hi")])];
+    let two = vec![(CallKind::AppendBatch, vec![event(&[], "a"), event(&[], "b")])];
+    for (call, calls, status, answer) in [
+        (
+            "00000018 82 21 01 06 617070656e64  1c 1b 01 88 01 6b 01 76 18 02 6869 00 00",
+            &one,
+            Status::Ok,
+            "0000000e 82 41 01 06 617070656e64  05 00 00 00",
+        ),
+        (
+            "0000001e 82 21 02 0b 617070656e644261746368  19 2c  1b 00 18 01 61 00  1b 00 18 01 62 00  00",
+            &two,
+            Status::Failed,
+            "00000013 82 41 02 0b 617070656e644261746368  05 00 02 00",
+        ),
+        (
+            "00000033 80010001 00000006 617070656e64 00000001  0c 0001  0d 0001 0b 0b 00000001 00000001 6b 00000001 76
+             0b 0002 00000002 6869  00 00",
+            &one,
+            Status::Ok,
+            "0000001a 80010002 00000006 617070656e64 00000001  08 0000 00000000 00",
+        ),
+    ] {
+        let (got, out, fault) = serve(&mut server(), &hex(call), status);
+        assert_eq!((&got, out, fault), (calls, hex(answer), None), "{call}");
+    }
+}
+
+#[test]
+fn what_the_caller_sends_the_server_reads() {
+    let mut batch = Batch::new();
+    for body in ["", "one", "zwei\u{1f4a1}"] {
+        batch.push(Body::Copy(body.as_bytes()));
+        for (name, value) in [("host", "h\u{fc}"), ("empty", ""), ("n", body)] {
+            let value = batch.store(value.as_bytes());
+            batch.push_header(Key::intern(name).unwrap(), value);
+        }
+    }
+    batch.push(Body::Copy(&[b'x'; 5000]));
+    for encoding in BOTH {
+        let mut caller = Caller::new(encoding);
+        let mut out = Vec::new();
+        assert_eq!(caller.append_some(4, || batch.iter(), &mut out), Some(1));
+        assert_eq!(caller.append(batch.iter().next().unwrap(), &mut out), Some(2));
+        assert_eq!(caller.append_some(0, || batch.iter(), &mut out), Some(3));
+        let mut server = server();
+        let (calls, answers, fault) = serve(&mut server, &out, Status::Failed);
+        assert_eq!(fault, None);
+        let all = Seen::all(&batch);
+        let expected = vec![
+            (CallKind::AppendBatch, all.clone()),
+            (CallKind::Append, vec![all[0].clone()]),
+            (CallKind::AppendBatch, vec![]),
+        ];
+        assert_eq!(calls, expected);
+        let (mut at, mut replies) = (0, Vec::new());
+        while let (used, Ok(Some(reply))) = caller.feed(&answers[at..]) {
+            at += used;
+            replies.push(reply);
+        }
+        assert_eq!(replies, [1, 2, 3].map(|n| (n, Reply::Status(Status::Failed))));
+        // In drops.
+        let (mut server, mut left, mut seen) = (self::server(), Vec::new(), Vec::new());
+        for b in out {
+            left.push(b);
+            let buffer = Buffer::owned(left.clone());
+            let mut batch = Batch::new();
+            let decoded =
+                server.decode(&Chunk { buffer: &buffer, from: 0, to: left.len() }, MOST, &mut batch);
+            left.drain(..decoded.used);
+            if let Then::Call(call) = decoded.then {
+                seen.push((call.kind, Seen::all(&batch)));
+            }
+        }
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_answered_and_the_connection_goes_on() {
+    let ok = "82 21 01 06 617070656e64  1c 1b 01 88 01 6b 01 76 18 02 6869 00 00";
+    for (call, text) in [
+        ("82 21 03 03 666f6f 00", "Invalid method name: 'foo'"),
+        ("82 21 03 00 00", "Invalid method name: ''"),
+        ("82 21 01 06 617070656e64 00", "Internal error processing append"),
+        ("82 21 01 06 617070656e64 1c 1b 00 00 00", "required field 'body' is missing"),
+        ("82 21 01 06 617070656e64 1c 28 00 00 00", "required field 'headers' is missing"),
+        // A body of more bytes than there are, a list of 2^31 - 1 and a map of 2^28 - 1 entries, a number of six bytes.
+        ("82 21 01 06 617070656e64 1c 1b 00 18 ff7f 00 00", "which are not there"),
+        ("82 21 02 0b 617070656e644261746368 19 fc ffffffff07", "size"),
+        ("82 21 01 06 617070656e64 1c 1b ffffff7f 88 00", "size"),
+        ("82 21 01 06 617070656e64 1c 1b 00 18 ffffffffffff", "over 5 bytes"),
+        ("82 21 02 0b 617070656e644261746368", "ends too early"),
+        ("80010001 0000000b 617070656e644261746368 00000001  0f 0001 0c ffffffff", "Negative container size"),
+    ] {
+        let mut server = server();
+        let (calls, answer, fault) = serve(&mut server, &framed(call), Status::Ok);
+        assert_eq!(fault, None, "{text}");
+        assert_eq!(calls.len(), 1, "{text}");
+        assert!(calls[0].1.is_empty(), "{text}");
+        let said = exception(&answer);
+        assert!(said.contains(text), "{said}: {text}");
+        let (calls, ..) = serve(&mut server, &framed(ok), Status::Ok);
+        assert_eq!(calls.len(), 1);
+    }
+}
+
+#[test]
+fn what_is_no_thrift_ends_the_connection() {
+    for (bytes, why) in [
+        ("00000004 01020304", "no Thrift"),
+        ("00000000", "no Thrift"),
+        ("00000002 8299", "no Thrift message"),
+        ("0000000e 82 41 01 06 617070656e64  05 00 00 00", "no call"),
+        ("ffffffff", "a frame of -1 bytes"),
+    ] {
+        let (calls, answer, fault) = serve(&mut server(), &hex(bytes), Status::Ok);
+        assert_eq!((calls.len(), answer.len()), (0, 0));
+        assert!(fault.as_ref().is_some_and(|f| f.contains(why)), "{bytes}: {fault:?}");
+    }
+}
+
+#[test]
+fn unknown_fields_are_skipped() {
+    // Before, within and behind the known ones: a bool, a list of maps, a struct, an empty list.
+    let bytes = framed(
+        "82 21 01 06 617070656e64  51  19 1b 01 88 01 61 01 62  1c 15 02 00
+         0c 02  51  0b 02 01 88 01 6b 01 76  18 02 6869  19 05  00  19 05 00",
+    );
+    let (calls, _, fault) = serve(&mut server(), &bytes, Status::Ok);
+    assert_eq!(fault, None);
+    assert_eq!(calls, [(CallKind::Append, vec![event(&[("k", "v")], "hi")])]);
+}
+
+#[test]
+fn too_large_a_message_is_passed_over_and_its_sender_told() {
+    let mut batch = Batch::new();
+    batch.push(Body::Copy(&[7; 3000]));
+    batch.push(Body::Copy(b"small"));
+    for encoding in BOTH {
+        let mut caller = Caller::new(encoding);
+        let mut out = Vec::new();
+        for e in batch.iter() {
+            caller.append(e, &mut out);
+        }
+        let mut server = Server::new(1000, Arc::default());
+        let (calls, answers, fault) = serve(&mut server, &out, Status::Ok);
+        assert_eq!((calls.len(), fault), (2, None));
+        assert_eq!(calls[1].1, [event(&[], "small")]);
+        let (used, first) = caller.feed(&answers);
+        let Ok(Some((1, Reply::Error(text)))) = first else { panic!("{first:?}") };
+        assert!(text.contains("maxMessageBytes is 1000"), "{text}");
+        assert_eq!(caller.feed(&answers[used..]).1, Ok(Some((2, Reply::Status(Status::Ok)))));
+    }
+}
+
+#[test]
+fn what_flume_takes_no_frame_of_is_not_sent() {
+    let mut batch = Batch::new();
+    batch.push(Body::Copy(&vec![1; LARGEST - 50]));
+    batch.push(Body::Copy(b"x"));
+    let (mut caller, mut out) = (Caller::new(Encoding::Compact), Vec::new());
+    assert_eq!(caller.append_some(2, || batch.iter(), &mut out), None);
+    assert_eq!(caller.append(batch.iter().next().unwrap(), &mut out), None);
+    assert!(out.is_empty());
+    assert_eq!(caller.append_some(1, || batch.iter().skip(1), &mut out), Some(1));
+}
+
+#[test]
+fn a_batch_of_more_than_the_channels_take_is_refused_unread() {
+    let mut batch = Batch::new();
+    (0..=MOST).for_each(|_| batch.push(Body::Copy(b"x")));
+    let (mut caller, mut out) = (Caller::new(Encoding::Compact), Vec::new());
+    caller.append_some(batch.len(), || batch.iter(), &mut out);
+    let buffer = Buffer::owned(out);
+    let mut got = Batch::new();
+    let chunk = Chunk { buffer: &buffer, from: 0, to: buffer.len() };
+    let decoded = server().decode(&chunk, MOST, &mut got);
+    let Then::Call(call) = decoded.then else { panic!("{decoded:?}") };
+    assert!(call.refused.is_some() && got.is_empty());
+}
+
+#[test]
+fn names_that_cannot_be_kept_stay_with_their_event() {
+    let long = "n".repeat(300);
+    let mut event = hex("82 21 01 06 617070656e64  1c 1b 02 88");
+    for text in [MORE, "old=1\n", &long, "v"] {
+        let mut n = text.len();
+        while n >= 0x80 {
+            event.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        event.push(n as u8);
+        event.extend_from_slice(text.as_bytes());
+    }
+    event.extend(hex("18 02 6869 00 00"));
+    let bytes = [&(event.len() as u32).to_be_bytes()[..], &event].concat();
+    let (calls, ..) = serve(&mut server(), &bytes, Status::Ok);
+    let expected = format!("old=1\n{long}=v\n");
+    assert_eq!(calls[0].1[0].header(MORE), Some(expected.as_str()));
+}
