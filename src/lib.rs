@@ -37,4 +37,5 @@ pub mod selector;
 pub mod serializer;
 pub mod sink;
 pub mod source;
+pub mod tls;
 pub mod unsupported;

@@ -1,0 +1,98 @@
+//! A TLS session: records in, bytes out, and back, over whatever stream its owner has.
+//!
+//! What has to be sent is put into memory of the owner's, who sends it: handshake messages and alerts too. Belongs to one
+//! connection, on its thread.
+
+use super::explain::explain;
+use rustls::Connection;
+use std::io::{self, Read, Write};
+
+/// Nobody means so many bytes that hold nothing for us.
+const FRUITLESS: usize = 256 << 10;
+
+pub struct Session {
+    tls: Box<Connection>,
+    /// The handshake has been behind us.
+    is_shaken: bool,
+}
+
+impl Session {
+    pub(super) fn new(mut tls: Connection) -> Session {
+        // What is put into a session is taken out of it at once.
+        tls.set_buffer_limit(None);
+        Session { tls: Box::new(tls), is_shaken: false }
+    }
+
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    /// True once: when the handshake has just come to its end.
+    pub fn has_just_shaken(&mut self) -> bool {
+        !self.is_shaken && !self.tls.is_handshaking() && {
+            self.is_shaken = true;
+            true
+        }
+    }
+
+    /// The version and cipher suite, for logs.
+    pub fn describe(&self) -> String {
+        let version = self.tls.protocol_version().and_then(|v| v.as_str()).unwrap_or("no version");
+        let suite = self.tls.negotiated_cipher_suite().and_then(|s| s.suite().as_str()).unwrap_or("no suite");
+        format!("{version}, {suite}")
+    }
+
+    /// Reads what the peer has sent, from records that `from` gives: 0 at its end. What is wrong with the records is
+    /// `InvalidData`, in words; the alert that says so to the peer is then in [`take_records`](Session::take_records).
+    pub fn read(&mut self, from: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
+        let mut fruitless = 0;
+        loop {
+            match self.tls.reader().read(out) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                // The end of the stream without the peer's goodbye: Java's clients do that.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                done => return done,
+            }
+            let n = self.tls.read_tls(from)?;
+            fruitless += n;
+            let done = self.tls.process_new_packets();
+            done.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, explain(&e)))?;
+            if n == 0 && self.tls.is_handshaking() {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "it ended within the TLS handshake",
+                ));
+            }
+            if fruitless > FRUITLESS {
+                let why = "TLS records that go on without holding anything";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            if self.tls.wants_write() && self.tls.is_handshaking() {
+                // The peer waits for what is to be sent now.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        }
+    }
+
+    /// Adds bytes, as the records that bring them.
+    pub fn put(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        // Memory takes everything; before the handshake's end nothing is put.
+        let _ = self.tls.writer().write_all(bytes);
+        self.take_records(out);
+    }
+
+    /// Adds the records that wait to be sent.
+    pub fn take_records(&mut self, out: &mut Vec<u8>) {
+        while self.tls.wants_write() {
+            if self.tls.write_tls(out).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Adds our goodbye.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        self.tls.send_close_notify();
+        self.take_records(out);
+    }
+}
