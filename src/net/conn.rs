@@ -13,6 +13,7 @@
 //! hand, read one buffer. Interest never changes: the socket is registered once, edge-triggered, and the flags
 //! `readable` and `writable` remember. Called by its loop's thread only.
 
+use super::budget::{Grant, Wish};
 use super::intake::Intake;
 use super::outbox::Outbox;
 use super::park::Pending;
@@ -28,8 +29,10 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod clock;
 mod heir;
 
+use clock::MessageClock;
 pub(super) use heir::Heir;
 
 /// How long an ended connection's input is dropped before it is closed.
@@ -78,10 +81,8 @@ pub(super) struct Conn {
     pub socket: TcpStream,
     pub peer: Peer,
     pub intake: Intake,
-    /// Waits for budget.
-    pub starved: bool,
-    /// Was given the budget for its next read.
-    pub granted: bool,
+    /// What it has of the budget.
+    pub grant: Grant,
     /// Bytes this connection was last counted with.
     pub charged: usize,
     pub writable: bool,
@@ -100,8 +101,8 @@ pub(super) struct Conn {
     /// What to log of its end.
     broken: Option<String>,
     last_active: Instant,
-    /// Since when the message being received holds a buffer.
-    message_since: Option<Instant>,
+    /// Times the message being received, where that holds memory.
+    message: MessageClock,
     out_since: Option<Instant>,
     /// Bytes it may still read, once its source stops.
     last_read: Option<usize>,
@@ -126,8 +127,7 @@ impl Conn {
             pending: Pending::new(deliver.clone(), wake, peer.addr),
             peer,
             intake: Intake::of_new_socket(),
-            starved: false,
-            granted: false,
+            grant: Grant::None,
             charged: 0,
             writable: true,
             hang_up: false,
@@ -140,7 +140,7 @@ impl Conn {
             dead: false,
             broken: None,
             last_active: now,
-            message_since: None,
+            message: MessageClock::default(),
             out_since: None,
             last_read: None,
             stop_at: None,
@@ -216,14 +216,37 @@ impl Conn {
         self.broken.get_or_insert_with(|| e.to_string());
     }
 
+    /// Whether a message that is not complete holds memory worth counting.
+    fn is_halfway(&self) -> bool {
+        self.intake.holds_buffer() || self.held_by_session() > 0
+    }
+
     /// Times a message that holds memory and is not complete; not while it is we who do not read on.
     fn run_clock(&mut self, t: &Turn<'_>, starved: bool) {
-        let held = self.intake.holds_buffer() || self.session.as_ref().is_some_and(|s| s.memory() > SMALL);
-        let ours = !self.may_decode(t) || (starved && self.message_since.is_none());
-        if !held || ours {
-            self.message_since = None;
+        if self.is_halfway() {
+            self.message.run(starved || self.grant == Grant::Settles || !self.may_decode(t), t.now);
         } else {
-            self.message_since.get_or_insert(t.now);
+            self.message.reset();
+        }
+        // Nothing else would end a finisher that does not get on.
+        if self.grant == Grant::Message && !self.message.runs() {
+            self.message_ended();
+        }
+    }
+
+    /// The message being received is complete, or given up.
+    fn message_ended(&mut self) {
+        self.message.reset();
+        if self.grant == Grant::Message {
+            self.grant = Grant::Settles;
+        }
+        self.dismiss_settled();
+    }
+
+    /// What a finisher brought is settled: it is one no longer.
+    fn dismiss_settled(&mut self) {
+        if self.grant == Grant::Settles && self.pending.is_empty() {
+            self.grant = Grant::None;
         }
     }
 
@@ -245,6 +268,7 @@ impl Conn {
         self.fault = None;
         self.dead = true;
         self.state = State::Ending;
+        self.message_ended();
     }
 
     fn work(&mut self, t: &Turn<'_>) -> io::Result<Step> {
@@ -301,6 +325,7 @@ impl Conn {
         self.may_decode(t)
             && self.intake.in_hand().is_none()
             && self.intake.readable
+            && self.grant != Grant::Settles
             && self.last_read != Some(0)
     }
 
@@ -354,7 +379,7 @@ impl Conn {
         if deaf {
             return Some("it takes none of its answers");
         }
-        if self.message_since.is_some_and(|s| s + t.settings.message <= t.now) {
+        if self.message.ends(t.settings.message).is_some_and(|at| at <= t.now) {
             return Some("a message did not come to its end within messageTimeout");
         }
         idle.then_some("nothing happened on it for idleTimeout")
@@ -429,11 +454,12 @@ impl Conn {
                 }
             };
             // A session that takes in a message piece by piece is still at the same message.
-            if complete || (decoded.used > 0 && session.memory() <= SMALL) {
-                self.message_since = None;
-            }
+            let ended = complete || (decoded.used > 0 && session.memory() <= SMALL);
             if complete {
                 self.pending.offer(batch, call, t.now);
+            }
+            if ended {
+                self.message_ended();
                 self.settle();
             }
         }
@@ -453,6 +479,7 @@ impl Conn {
             }
         });
         transport.put(&inner, out);
+        self.dismiss_settled();
         if after == After::Close && self.state == State::Open {
             self.state = State::Ending;
             self.intake.discard();
@@ -496,7 +523,7 @@ impl Conn {
         [
             self.pending.deadline(),
             self.out_since.map(|s| s + settings.answer),
-            self.message_since.map(|s| s + settings.message),
+            self.message.ends(settings.message),
             settings.idle.filter(|_| self.pending.is_empty()).map(|d| self.last_active + d),
             self.stop_at,
         ]
@@ -506,11 +533,24 @@ impl Conn {
     }
 
     /// Bytes to count against the agent's budget: those that a deadline or a channel sets free in time. A small
-    /// beginning of a message may lie here for ever, so it is not counted; the number of connections bounds those.
+    /// beginning of a message may lie here for ever, so it is not counted; the number of connections bounds those. Nor
+    /// is a finisher's message.
     pub fn in_flight(&self) -> usize {
-        let session = self.session.as_ref().map_or(0, |s| s.memory());
-        let large = if session > SMALL { session } else { 0 };
-        self.intake.memory() + self.out.memory() + large + self.pending.in_flight()
+        let message = match self.grant {
+            Grant::Message => 0,
+            _ => self.intake.memory() + self.held_by_session(),
+        };
+        message + self.out.memory() + self.pending.in_flight()
+    }
+
+    /// What the session holds of a message, where that is worth counting.
+    fn held_by_session(&self) -> usize {
+        self.session.as_ref().map(|s| s.memory()).filter(|held| *held > SMALL).unwrap_or(0)
+    }
+
+    /// What it asks of the budget.
+    pub fn wish(&self, pool: &BufferPool) -> Wish {
+        Wish { held: self.charged, need: self.intake.next_read(pool), halfway: self.is_halfway() }
     }
 }
 

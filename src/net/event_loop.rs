@@ -4,7 +4,7 @@
 //! for a bounded time in an order fair to sources, then the deadlines. No lock is held across anything here; the
 //! hand-over structures in `handle` are leaves.
 
-use super::budget::Budget;
+use super::budget::{Budget, Grant};
 use super::conn::{Conn, Step, Turn};
 use super::deadlines::Deadlines;
 use super::handle::{Command, ConnWake, Loops, Shared, SourceId};
@@ -220,19 +220,27 @@ impl EventLoop {
         let sources = self.sources.len();
         let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
         let Some(s) = self.sources.get_mut(source) else { return };
-        let need = c.intake.next_read(&self.pool);
-        let granted = std::mem::take(&mut c.granted);
-        let may_read = granted || self.budget.may_read(&s.share, sources, c.charged, need);
+        let may_read = match c.grant {
+            Grant::Read => std::mem::take(&mut c.grant) == Grant::Read,
+            Grant::Message => true,
+            Grant::None | Grant::Waits | Grant::Settles => {
+                self.budget.may_read(&s.share, sources, c.wish(&self.pool))
+            }
+        };
         let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
         let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
             .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
-        let charge = c.in_flight();
-        let before = std::mem::replace(&mut c.charged, charge);
-        self.budget.count(&mut s.share, before, charge);
+        self.budget.count(&mut s.share, c.charged, c.in_flight());
+        c.charged = c.in_flight();
+        if !c.grant.is_finisher() {
+            s.share.dismiss(token);
+        }
         match step {
             Step::Closed(why) => return self.close(token, why),
             Step::Again => self.enqueue(token),
-            Step::Starved if !std::mem::replace(&mut c.starved, true) => s.share.wait(token),
+            Step::Starved if std::mem::replace(&mut c.grant, Grant::Waits) != Grant::Waits => {
+                s.share.wait(token, c.wish(&self.pool).halfway);
+            }
             Step::Starved | Step::Wait => {}
         }
         self.feed_starved();
@@ -246,19 +254,25 @@ impl EventLoop {
     fn feed_starved(&mut self) {
         let sources = self.sources.len();
         let mut fed = Vec::new();
-        for s in self.sources.values_mut().filter(|s| s.share.is_waited_for()) {
+        for (id, s) in self.sources.iter_mut().filter(|(_, s)| s.share.is_waited_for()) {
             let (entries, pool) = (&mut self.entries, &self.pool);
-            fed.append(&mut self.budget.feed(&mut s.share, sources, |token| {
-                match &entries.get_mut(token)?.kind {
-                    Kind::Conn(c) => Some((c.charged, c.intake.next_read(pool))),
-                    _ => None,
+            fed.append(&mut self.budget.feed(&mut s.share, sources, |token| match entries.get_mut(token)? {
+                // It may have gone over to another source, or stand here twice.
+                Entry { source, kind: Kind::Conn(c), .. } if source == id && c.grant == Grant::Waits => {
+                    Some(c.wish(pool))
                 }
+                _ => None,
             }));
         }
-        for token in fed {
-            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
-                c.starved = false;
-                c.granted = true;
+        for (token, grant) in fed {
+            let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else {
+                continue;
+            };
+            c.grant = grant;
+            if let Some(s) = self.sources.get_mut(source) {
+                // A finisher's message is not counted.
+                self.budget.count(&mut s.share, c.charged, c.in_flight());
+                c.charged = c.in_flight();
             }
             self.enqueue(token);
         }
@@ -270,6 +284,7 @@ impl EventLoop {
         let _ = self.poll.registry().deregister(&mut c.socket);
         if let Some(s) = self.sources.get_mut(&source) {
             s.connections.remove(&token);
+            s.share.dismiss(token);
             self.budget.count(&mut s.share, c.charged, 0);
             if let Some(why) = why {
                 if let Some(note) = self.told.pass(Instant::now()) {

@@ -43,7 +43,8 @@ pub use throttle::Throttle;
 pub struct Settings {
     /// Open connections of one source; more are closed as they come.
     pub max_connections: usize,
-    /// Bytes of partial messages, parked batches and open tickets; nothing more is read above it.
+    /// Bytes of partial messages, parked batches and open tickets; above it nothing more is read but the rest of one
+    /// message a source.
     pub max_in_flight: usize,
     /// Open answers of one connection; it is not read above it.
     pub max_pipelined: usize,

@@ -286,6 +286,50 @@ fn a_message_that_does_not_end_is_ended_and_half_of_one_counted() {
     assert_eq!(Rpc::new(addr).ask(&["others are served"]), OK);
 }
 
+/// Calls of `n` bytes, each on a connection of its own.
+fn long_calls(agent: &Agent, n: usize, connections: usize) -> Vec<(Rpc, Vec<u8>)> {
+    let body = "x".repeat(n);
+    let one = |_| {
+        let (mut rpc, mut call) = (Rpc::new(agent.address("r1")), Vec::new());
+        rpc.caller.append_batch(batch(&[&body]).iter(), &mut call).unwrap();
+        (rpc, call)
+    };
+    (0..connections).map(one).collect()
+}
+
+/// Together they do not fit into the budget. They once waited for each other until all were closed.
+#[test]
+fn halves_of_long_calls_do_not_starve_each_other() {
+    let agent = avro(&[]).files("k1", "c1", "out").arg("-Dflumed.maxInFlightBytes=1048576").start();
+    let all_sent = std::sync::Barrier::new(4);
+    std::thread::scope(|s| {
+        for (mut rpc, call) in long_calls(&agent, 400_000, 4) {
+            let all_sent = &all_sent;
+            s.spawn(move || {
+                rpc.write(&call[..300_000]);
+                all_sent.wait();
+                rpc.write(&call[300_000..]);
+                assert_eq!(rpc.answer(), Some((1, OK)));
+            });
+        }
+    });
+    assert_eq!(agent.wait_lines("out", 4).len(), 4);
+}
+
+#[test]
+fn who_stalls_in_a_long_call_does_not_hold_back_shorter_ones() {
+    let agent = avro(&[]).files("k1", "c1", "out").arg("-Dflumed.maxInFlightBytes=1048576").start();
+    let (mut stalled, long) = long_calls(&agent, 1_000_000, 1).remove(0);
+    stalled.write(&long[..900_000]);
+    for (mut rpc, call) in long_calls(&agent, 200_000, 3) {
+        rpc.write(&call);
+        assert_eq!(rpc.answer(), Some((1, OK)));
+    }
+    stalled.write(&long[900_000..]);
+    assert_eq!(stalled.answer(), Some((1, OK)));
+    assert_eq!(agent.wait_lines("out", 4).len(), 4);
+}
+
 #[test]
 fn a_deflate_bomb_costs_no_memory() {
     let agent = to_files(&["compression-type = deflate", "maxMessageBytes = 1048576"]);

@@ -194,14 +194,16 @@ impl EventLoop {
         *source = to;
         if let Some(s) = self.sources.get_mut(&from) {
             s.connections.remove(&token);
+            s.share.dismiss(token);
             self.budget.count(&mut s.share, c.charged, 0);
         }
+        // It stood in the old one's line, or was its finisher.
+        c.grant = Grant::None;
+        c.charged = c.in_flight();
         if let Some(s) = self.sources.get_mut(&to) {
             s.connections.insert(token);
             self.budget.count(&mut s.share, 0, c.charged);
         }
-        // It stood in the old one's line.
-        c.starved = false;
         c.intake.readable = true;
         c.carry_over(how);
     }
