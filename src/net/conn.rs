@@ -180,10 +180,14 @@ impl Conn {
         self.state = State::Ending;
     }
 
-    /// Bytes of a message that will not come to its end.
-    fn unfinished(&self) -> usize {
-        let session = self.session.as_ref().filter(|_| self.pending.makes_calls).map_or(0, |s| s.memory());
-        self.intake.unfinished() + session
+    /// Says where in a message the input ends, if it ends within one.
+    fn unfinished(&self) -> Option<String> {
+        let session = self.session.as_ref().filter(|s| self.pending.makes_calls && s.is_inside());
+        let came = self.intake.unfinished() + session.map_or(0, |s| s.memory());
+        (came > 0 || session.is_some()).then(|| match came {
+            0 => "at the beginning of a message".to_owned(),
+            n => format!("within a message, of which some {n} bytes had come"),
+        })
     }
 
     pub fn is_naming(&self) -> bool {
@@ -252,14 +256,14 @@ impl Conn {
 
     /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
     fn break_off(&mut self, e: &io::Error) {
-        let rest = self.unfinished();
-        if rest > 0 {
+        let unfinished = self.unfinished();
+        let wrong = e.kind() == io::ErrorKind::InvalidData;
+        if wrong || unfinished.is_some() {
             self.pending.deliver.counters.event_read_fail.one();
-            self.broken = Some(format!("{e}; {rest} bytes of an unfinished message dropped"));
-        }
-        if e.kind() == io::ErrorKind::InvalidData {
-            self.pending.deliver.counters.event_read_fail.one();
-            self.broken.get_or_insert_with(|| e.to_string());
+            self.broken = Some(match unfinished {
+                None => e.to_string(),
+                Some(place) => format!("{e}; it broke off {place}"),
+            });
         }
         self.intake.discard();
         self.intake.eof = true;
@@ -387,14 +391,10 @@ impl Conn {
 
     /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.
     fn end(&mut self, t: &Turn<'_>) -> Step {
-        let unfinished = self.unfinished();
         // What broke the protocol has been counted.
-        if unfinished > 0 && self.broken.is_none() {
+        if let Some(place) = self.unfinished().filter(|_| self.broken.is_none()) {
             self.pending.deliver.counters.event_read_fail.one();
-            self.broken = self
-                .pending
-                .makes_calls
-                .then(|| format!("it closed within a message, of which some {unfinished} bytes had come"));
+            self.broken = self.pending.makes_calls.then(|| format!("it closed {place}"));
         }
         let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
         if self.intake.eof || !talked {

@@ -159,6 +159,10 @@ pub trait Session: Send {
     fn memory(&self) -> usize {
         0
     }
+    /// Whether a message has begun that is not complete, in what was taken of the chunks.
+    fn is_inside(&self) -> bool {
+        self.memory() > 0
+    }
     /// Whether it goes on where its source is replaced by another of its kind: what was agreed on with the peer when the
     /// connection began still holds. Otherwise the new source opens a session.
     fn outlives_its_source(&self) -> bool {

@@ -286,6 +286,32 @@ fn a_message_that_does_not_end_is_ended_and_half_of_one_counted() {
     assert_eq!(Rpc::new(addr).ask(&["others are served"]), OK);
 }
 
+#[test]
+fn the_head_of_a_message_is_the_beginning_of_one() {
+    let agent = to_files(&[]);
+    for head in [&[0, 0, 0][..], &[0, 0, 0, 1, 0, 0, 0, 1], &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9]] {
+        let before = agent.metric("SOURCE.r1", "EventReadFail");
+        TcpStream::connect(agent.address("r1")).unwrap().write_all(head).unwrap();
+        wait(before + 1, || agent.metric("SOURCE.r1", "EventReadFail"));
+    }
+    agent.wait_log("it closed within a message, of which some 3 bytes had come");
+}
+
+#[test]
+fn a_deflate_stream_that_breaks_within_a_message_is_one_failure_with_both_reasons() {
+    let agent = to_files(&["compression-type = deflate"]);
+    let mut bytes = Vec::new();
+    let half = [&[1i32, 1, 100_000].map(i32::to_be_bytes).concat()[..], &[7; 60_000]].concat();
+    Deflater::new(0).write_all(&mut bytes, &half).unwrap();
+    // A block of a type that is none.
+    bytes.extend_from_slice(&[0xff; 16]);
+    TcpStream::connect(agent.address("r1")).unwrap().write_all(&bytes).unwrap();
+    let line = agent.wait_log("no deflate stream");
+    assert!(line.contains("; it broke off within a message, of which some "), "{line}");
+    wait(0, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
+    assert_eq!(agent.metric("SOURCE.r1", "EventReadFail"), 1);
+}
+
 /// Calls of `n` bytes, each on a connection of its own.
 fn long_calls(agent: &Agent, n: usize, connections: usize) -> Vec<(Rpc, Vec<u8>)> {
     let body = "x".repeat(n);

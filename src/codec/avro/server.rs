@@ -59,6 +59,11 @@ impl Server {
         self.frames.held()
     }
 
+    /// Whether a message has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.frames.is_inside()
+    }
+
     /// Decodes at most one call. `most`: the events that it may have.
     pub fn decode(&mut self, chunk: &Chunk<'_>, most: usize, batch: &mut Batch) -> Decoded {
         let (used, got) = self.frames.feed(chunk.bytes());

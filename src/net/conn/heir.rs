@@ -33,7 +33,7 @@ impl Conn {
         }
         let half_read = self.intake.in_hand().is_some()
             || self.intake.unfinished() > 0
-            || self.session.as_ref().is_some_and(|s| s.memory() > 0);
+            || self.session.as_ref().is_some_and(|s| s.is_inside());
         if self.state == State::Open && !half_read {
             if let Some(protocol) = self.next_protocol.take() {
                 if self.session.as_ref().is_some_and(|s| s.outlives_its_source()) {

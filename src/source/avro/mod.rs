@@ -144,6 +144,10 @@ impl Session for Calls {
         self.0.held()
     }
 
+    fn is_inside(&self) -> bool {
+        self.0.is_inside()
+    }
+
     /// The handshake is made once for a connection.
     fn outlives_its_source(&self) -> bool {
         true
