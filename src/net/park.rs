@@ -364,3 +364,46 @@ impl Pending {
         waiting.sum::<usize>() + open.sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::scripted::Scripted;
+    use crate::channel::{Channel, Limits};
+    use crate::counters::SourceCounters;
+    use crate::event::Body;
+    use crate::interceptor::Chain;
+    use crate::selector::replicating;
+
+    struct Deaf;
+    impl Wake for Deaf {
+        fn wake(&self) {}
+    }
+
+    #[test]
+    fn a_question_behind_a_call_that_is_given_up_fails_no_write() {
+        let limits = Limits {
+            capacity: 10,
+            transaction_capacity: 10,
+            byte_capacity: usize::MAX,
+            keep_alive: Duration::ZERO,
+            durable: true,
+        };
+        let channel = Scripted::new("c1", limits);
+        channel.script.lock().unwrap().late = true;
+        let list = vec![channel as Arc<dyn Channel>];
+        let selector = replicating::for_tests(1, &[]);
+        let deliver = Deliver::new(SourceCounters::new("r1"), Chain::default(), selector, list);
+        let mut p = Pending::new(Arc::new(deliver), Arc::new(Deaf), ([127, 0, 0, 1], 1).into());
+        (p.can_refuse, p.makes_calls) = (true, true);
+        let mut one = Batch::new();
+        one.push(Body::Copy(b"x"));
+        p.offer(one, Some(Call { kind: CallKind::Append, refused: None }), Instant::now());
+        p.offer(Batch::new(), Some(Call::question()), Instant::now());
+        assert_eq!(p.give_up("the agent stops"), 1);
+        let mut answers = Vec::new();
+        p.settle(&mut |events, outcome| answers.push((events, matches!(outcome, Outcome::Stored))));
+        assert_eq!(answers, [(1, false), (0, true)]);
+        assert_eq!(p.deliver.counters.channel_write_fail.get(), 1);
+    }
+}
