@@ -356,15 +356,29 @@ fn who_stalls_in_a_long_call_does_not_hold_back_shorter_ones() {
     assert_eq!(agent.wait_lines("out", 4).len(), 4);
 }
 
+/// The most memory that an agent had, in KiB.
+fn rss(agent: &Agent) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_deflate_connection_that_sends_nothing_costs_little() {
+    let agent = to_files(&["compression-type = deflate"]);
+    let addr = agent.address("r1");
+    assert_eq!(Rpc::deflating(addr).ask(&["before"]), OK);
+    let before = rss(&agent);
+    let idle: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    wait(true, || agent.metric("SOURCE.r1", "OpenConnectionCount") >= idle.len());
+    let after = rss(&agent);
+    assert!(after < before + 3000, "{before} KiB, then {after}");
+}
+
 #[test]
 fn a_deflate_bomb_costs_no_memory() {
     let agent = to_files(&["compression-type = deflate", "maxMessageBytes = 1048576"]);
     let addr = agent.address("r1");
-    let rss = |agent: &Agent| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
-    };
     assert_eq!(Rpc::deflating(addr).ask(&["before"]), OK);
     let before = rss(&agent);
     let mut bomb = Vec::new();
