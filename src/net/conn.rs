@@ -190,6 +190,11 @@ impl Conn {
         })
     }
 
+    /// The peer's name is known, which a source that took this connection over wanted.
+    pub fn named(&mut self, name: String) {
+        self.peer.name.get_or_insert(name);
+    }
+
     pub fn is_naming(&self) -> bool {
         self.state == State::Naming
     }
@@ -320,6 +325,7 @@ impl Conn {
     fn may_decode(&self, t: &Turn<'_>) -> bool {
         self.state == State::Open
             && self.heir.is_none()
+            && !self.is_due_to_change()
             && !self.pending.is_parked()
             && self.pending.open() < t.settings.max_pipelined
             && !self.out.is_crowded()

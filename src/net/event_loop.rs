@@ -320,8 +320,9 @@ impl EventLoop {
             }
             Command::Named(token, name) => {
                 if let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
-                    if let Some(p) = self.sources.get(source).and_then(|s| s.protocol.as_ref()) {
-                        c.open(p.as_ref(), Some(name));
+                    match self.sources.get(source).and_then(|s| s.protocol.as_ref()) {
+                        Some(p) if c.is_naming() => c.open(p.as_ref(), Some(name)),
+                        _ => c.named(name),
                     }
                     self.enqueue(token);
                 }

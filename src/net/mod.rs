@@ -144,6 +144,10 @@ pub trait Protocol: Send + Sync {
     fn refuses(&self, _peer: &Peer) -> Option<String> {
         None
     }
+    /// Bytes of the longest message that its sessions take.
+    fn longest(&self) -> usize {
+        usize::MAX
+    }
     /// Whether both directions are zlib streams.
     fn deflates(&self) -> bool {
         false
@@ -163,9 +167,10 @@ pub trait Session: Send {
     fn is_inside(&self) -> bool {
         self.memory() > 0
     }
-    /// Whether it goes on where its source is replaced by another of its kind: what was agreed on with the peer when the
-    /// connection began still holds. Otherwise the new source opens a session.
-    fn outlives_its_source(&self) -> bool {
+    /// Whether it goes on where its source is replaced by another of its kind, from the next message on with that one's
+    /// [`longest`](Protocol::longest): what was agreed on with the peer when the connection began still holds. Otherwise
+    /// the new source opens a session.
+    fn outlives_its_source(&mut self, _longest: usize) -> bool {
         false
     }
     /// Appends the answer to `events` decoded events, or to a call, in the order of decoding.

@@ -440,6 +440,60 @@ fn a_reload_keeps_connections_and_what_they_agreed_on() {
 }
 
 #[test]
+fn a_reload_lowers_the_limit_from_the_next_call_on() {
+    let conf = |max: usize| avro(&[&format!("maxMessageBytes = {max}")]).files("k1", "c1", "out");
+    let agent = conf(1 << 20).start();
+    let (mut rpc, call) = long_calls(&agent, 100_000, 1).remove(0);
+    rpc.write(&call[..60_000]);
+    assert_eq!(agent.reload(&conf(50_000)), "applied");
+    rpc.write(&call[60_000..]);
+    assert_eq!(rpc.answer().unwrap().1, OK, "it had begun before");
+    assert_eq!(rpc.ask(&["after"]), OK);
+    rpc.send(&[&"x".repeat(60_000)]);
+    assert_eq!(rpc.answer(), None);
+    agent.wait_log("a message of more than 50000 bytes");
+}
+
+#[test]
+fn a_reload_ends_the_connections_of_those_it_denies() {
+    let conf = |rules: Option<&str>| {
+        let rules = rules.map(|r| format!("ipFilterRules = {r}"));
+        let keys: Vec<&str> = rules.iter().flat_map(|r| ["ipFilter = true", r.as_str()]).collect();
+        avro(&keys).files("k1", "c1", "out")
+    };
+    // The second has to ask for the peer's name first.
+    for (rules, which) in [("deny:ip:127.*", "deny:ip:127.*"), ("deny:name:localhost", "deny:name:localhost")]
+    {
+        let agent = conf(None).start();
+        let addr = agent.address("r1");
+        let (mut idle, mut busy) = (Rpc::new(addr), Rpc::new(addr));
+        assert_eq!((idle.ask(&["a"]), busy.ask(&["b"])), (OK, OK));
+        let mut out = Vec::new();
+        busy.caller.append_batch(batch(&["across"]).iter(), &mut out).unwrap();
+        busy.write(&out[..20]);
+        assert_eq!(agent.reload(&conf(Some(rules))), "applied");
+        assert_eq!(idle.answer(), None);
+        agent.wait_log(&format!("ended: refused by ipFilterRules: {which}"));
+        busy.write(&out[20..]);
+        assert_eq!(busy.answer().unwrap().1, OK, "what has begun is stored and answered");
+        assert_eq!(busy.answer(), None);
+        wait(0, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
+        assert_eq!(agent.metric("SOURCE.r1", "ConnectionRefusedCount"), 2);
+    }
+}
+
+#[test]
+fn a_reload_that_asks_for_names_keeps_those_it_allows() {
+    let agent = to_files(&[]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["before"]), OK);
+    let rules = ["ipFilter = true", "ipFilterRules = allow:name:localhost,deny:ip:*"];
+    assert_eq!(agent.reload(&avro(&rules).files("k1", "c1", "out")), "applied");
+    assert_eq!((rpc.ask(&["after"]), rpc.ask(&["and on"])), (OK, OK));
+    assert_eq!(agent.wait_lines("out", 3), ["before", "after", "and on"]);
+}
+
+#[test]
 fn a_stop_answers_what_it_has_stored() {
     let mut agent = to_files(&[]);
     let mut rpc = Rpc::new(agent.address("r1"));

@@ -80,8 +80,7 @@ impl EventLoop {
         let mut conn = Box::new(Conn::new(socket, peer, wake, s.deliver.clone(), now));
         if let Some(protocol) = &s.protocol {
             if protocol.wants_peer_name() {
-                let (shared, ip) = (self.shared.clone(), plain_ip(addr.ip()));
-                self.names.ask(ip, move |name| shared.send(Command::Named(token, name)));
+                ask_name(&self.names, &self.shared, token, addr);
             } else {
                 conn.open(protocol.as_ref(), None);
             }
@@ -205,6 +204,9 @@ impl EventLoop {
             self.budget.count(&mut s.share, 0, c.charged);
         }
         c.intake.readable = true;
+        if how.protocol.wants_peer_name() && c.peer.name.is_none() && !c.is_naming() {
+            ask_name(&self.names, &self.shared, token, c.peer.addr);
+        }
         c.carry_over(how);
     }
 
@@ -234,4 +236,10 @@ impl EventLoop {
             self.deadlines.forget(socket);
         }
     }
+}
+
+/// Asks for the name of a connection's peer; it comes as a command.
+fn ask_name(names: &Names, shared: &Arc<Shared>, token: Token, addr: SocketAddr) {
+    let shared = shared.clone();
+    names.ask(plain_ip(addr.ip()), move |name| shared.send(Command::Named(token, name)));
 }

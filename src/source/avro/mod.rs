@@ -128,6 +128,10 @@ impl Protocol for Avro {
         Some(format!("refused by ipFilterRules: {rule}"))
     }
 
+    fn longest(&self) -> usize {
+        self.max
+    }
+
     fn deflates(&self) -> bool {
         self.deflates
     }
@@ -153,7 +157,8 @@ impl Session for Calls {
     }
 
     /// The handshake is made once for a connection.
-    fn outlives_its_source(&self) -> bool {
+    fn outlives_its_source(&mut self, longest: usize) -> bool {
+        self.0.set_max(longest);
         true
     }
 
