@@ -13,38 +13,32 @@
 //! hand, read one buffer. Interest never changes: the socket is registered once, edge-triggered, and the flags
 //! `readable` and `writable` remember. Called by its loop's thread only.
 
-use super::budget::{Grant, Wish};
+use super::budget::Grant;
 use super::intake::Intake;
 use super::outbox::Outbox;
 use super::park::Pending;
 use super::transport::Transport;
-use super::{After, Peer, Protocol, Session, Settings};
+use super::{Peer, Protocol, Session, Settings};
 use crate::channel::Wake;
 use crate::codec::Then;
 use crate::deliver::Deliver;
 use crate::event::{Batch, BufferPool};
 use mio::net::TcpStream;
-use std::io::{self, Read};
-use std::net::Shutdown;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+mod answers;
 mod clock;
+mod ending;
 mod heir;
+mod memory;
+mod opening;
 
-use clock::MessageClock;
 pub(super) use heir::Heir;
 
-/// How long an ended connection's input is dropped before it is closed.
-const DISCARD: Duration = Duration::from_millis(500);
-/// What a session may hold of an unfinished message before its time counts.
-const SMALL: usize = 4096;
-/// A connection that talked this lately may have answers on their way.
-const RECENT: Duration = Duration::from_secs(1);
-/// How long a peer's name may take.
-const NAMING: Duration = Duration::from_secs(5);
-/// What a connection may still bring once its source stops: more than a socket's receive buffer holds.
-const LAST_READ: usize = 8 << 20;
+use clock::MessageClock;
+use memory::SMALL;
 
 /// What a turn may use.
 pub(super) struct Turn<'a> {
@@ -149,62 +143,6 @@ impl Conn {
         }
     }
 
-    /// The peer's name is known, or not wanted: the conversation begins.
-    pub fn open(&mut self, protocol: &dyn Protocol, name: Option<String>) {
-        if self.state == State::Naming {
-            self.peer.name = name;
-            self.state = State::Open;
-            if protocol.deflates() {
-                self.transport = Transport::deflate();
-            }
-            match protocol.refuses(&self.peer) {
-                Some(why) => self.turn_away(why),
-                None => self.converse(protocol),
-            }
-        }
-    }
-
-    /// Begins a session.
-    fn converse(&mut self, protocol: &dyn Protocol) {
-        self.session = Some(protocol.open(&self.peer));
-        self.pending.can_refuse = protocol.can_refuse();
-        self.pending.makes_calls = protocol.makes_calls();
-    }
-
-    /// This peer is not served.
-    fn turn_away(&mut self, why: String) {
-        self.pending.deliver.counters.connection_refused.one();
-        self.broken = Some(why);
-        self.dead = true;
-        self.intake.eof = true;
-        self.state = State::Ending;
-    }
-
-    /// Says where in a message the input ends, if it ends within one.
-    fn unfinished(&self) -> Option<String> {
-        let session = self.session.as_ref().filter(|s| self.pending.makes_calls && s.is_inside());
-        let came = self.intake.unfinished() + session.map_or(0, |s| s.memory());
-        (came > 0 || session.is_some()).then(|| match came {
-            0 => "at the beginning of a message".to_owned(),
-            n => format!("within a message, of which some {n} bytes had come"),
-        })
-    }
-
-    /// The peer's name is known, which a source that took this connection over wanted.
-    pub fn named(&mut self, name: String) {
-        self.peer.name.get_or_insert(name);
-    }
-
-    pub fn is_naming(&self) -> bool {
-        self.state == State::Naming
-    }
-
-    /// Its source stops: what the socket holds is read once, everything is settled until `deadline`.
-    pub fn stop(&mut self, deadline: Instant) {
-        self.last_read.get_or_insert(LAST_READ);
-        self.stop_at = Some(deadline);
-    }
-
     /// Does a turn's worth of work.
     pub fn step(&mut self, t: &Turn<'_>) -> Step {
         match self.work(t) {
@@ -214,70 +152,6 @@ impl Conn {
                 self.judge(t, false)
             }
         }
-    }
-
-    /// Nobody takes our answers any more. What the peer sent before is read on, to the error or end behind it.
-    fn deafen(&mut self, e: &io::Error) {
-        self.dead = true;
-        self.out = Outbox::default();
-        self.out_since = None;
-        self.intake.readable = true;
-        self.broken.get_or_insert_with(|| e.to_string());
-    }
-
-    /// Whether a message that is not complete holds memory worth counting.
-    fn is_halfway(&self) -> bool {
-        self.intake.holds_buffer() || self.held_by_session() > 0
-    }
-
-    /// Times a message that holds memory and is not complete; not while it is we who do not read on.
-    fn run_clock(&mut self, t: &Turn<'_>, starved: bool) {
-        if self.is_halfway() {
-            self.message.run(starved || self.grant == Grant::Settles || !self.may_decode(t), t.now);
-        } else {
-            self.message.reset();
-        }
-        // Nothing else would end a finisher that does not get on.
-        if self.grant == Grant::Message && !self.message.runs() {
-            self.message_ended();
-        }
-    }
-
-    /// The message being received is complete, or given up.
-    fn message_ended(&mut self) {
-        self.message.reset();
-        if self.grant == Grant::Message {
-            self.grant = Grant::Settles;
-        }
-        self.dismiss_settled();
-    }
-
-    /// What a finisher brought is settled: it is one no longer.
-    fn dismiss_settled(&mut self) {
-        if self.grant == Grant::Settles && self.pending.is_empty() {
-            self.grant = Grant::None;
-        }
-    }
-
-    /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
-    fn break_off(&mut self, e: &io::Error) {
-        let unfinished = self.unfinished();
-        let wrong = e.kind() == io::ErrorKind::InvalidData;
-        if wrong || unfinished.is_some() {
-            self.pending.deliver.counters.event_read_fail.one();
-            self.broken = Some(match unfinished {
-                None => e.to_string(),
-                Some(place) => format!("{e}; it broke off {place}"),
-            });
-        }
-        self.intake.discard();
-        self.intake.eof = true;
-        self.out = Outbox::default();
-        self.out_since = None;
-        self.fault = None;
-        self.dead = true;
-        self.state = State::Ending;
-        self.message_ended();
     }
 
     fn work(&mut self, t: &Turn<'_>) -> io::Result<Step> {
@@ -382,52 +256,6 @@ impl Conn {
         }
     }
 
-    /// Which deadline has passed that ends the connection, if one has.
-    fn stalled(&self, t: &Turn<'_>) -> Option<&'static str> {
-        let idle = t.settings.idle.is_some_and(|d| self.last_active + d <= t.now) && self.pending.is_empty();
-        let deaf = self.out_since.is_some_and(|s| s + t.settings.answer <= t.now);
-        if deaf {
-            return Some("it takes none of its answers");
-        }
-        if self.message.ends(t.settings.message).is_some_and(|at| at <= t.now) {
-            return Some("a message did not come to its end within messageTimeout");
-        }
-        idle.then_some("nothing happened on it for idleTimeout")
-    }
-
-    /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.
-    fn end(&mut self, t: &Turn<'_>) -> Step {
-        // What broke the protocol has been counted.
-        if let Some(place) = self.unfinished().filter(|_| self.broken.is_none()) {
-            self.pending.deliver.counters.event_read_fail.one();
-            self.broken = self.pending.makes_calls.then(|| format!("it closed {place}"));
-        }
-        let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
-        if self.intake.eof || !talked {
-            return Step::Closed(self.broken.take());
-        }
-        let _ = self.socket.shutdown(Shutdown::Write);
-        self.intake.discard();
-        self.state = State::Discarding;
-        self.state_since = t.now;
-        Step::Again
-    }
-
-    fn discard(&mut self, t: &Turn<'_>) -> io::Result<Step> {
-        let mut scrap = [0; 8192];
-        for _ in 0..16 {
-            match self.socket.read(&mut scrap) {
-                Ok(0) => return Ok(Step::Closed(self.broken.take())),
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Ok(Step::Closed(self.broken.take())),
-            }
-        }
-        let over = self.state_since + DISCARD <= t.now || self.stop_at.is_some_and(|at| at <= t.now);
-        Ok(if over { Step::Closed(self.broken.take()) } else { Step::Wait })
-    }
-
     /// Decodes what is in hand until it needs more, something parks, or enough answers are open.
     fn decode(&mut self, t: &Turn<'_>) {
         while self.may_decode(t) {
@@ -469,94 +297,6 @@ impl Conn {
                 self.settle();
             }
         }
-    }
-
-    /// Writes the answers whose turn has come.
-    fn settle(&mut self) {
-        let (session, transport, out) = (&mut self.session, &mut self.transport, self.out.bytes());
-        let mut after = After::Continue;
-        let mut inner = Vec::new();
-        self.pending.settle(&mut |events, outcome| {
-            if let (Some(session), After::Continue) = (session.as_mut(), after) {
-                let over = if transport.holds_back() { &mut inner } else { &mut *out };
-                if session.answer(events, outcome, over) == After::Close {
-                    after = After::Close;
-                }
-            }
-        });
-        transport.put(&inner, out);
-        self.dismiss_settled();
-        if after == After::Close && self.state == State::Open {
-            self.state = State::Ending;
-            self.intake.discard();
-        }
-    }
-
-    fn flush(&mut self, t: &Turn<'_>) -> io::Result<()> {
-        if self.dead {
-            self.out = Outbox::default();
-        }
-        if self.out.is_empty() {
-            self.out_since = None;
-            return Ok(());
-        }
-        if !self.writable {
-            return Ok(());
-        }
-        let sent = self.out.flush(&mut self.socket)?;
-        if sent > 0 {
-            self.last_active = t.now;
-            self.out_since = None;
-        }
-        if !self.out.is_empty() {
-            self.writable = false;
-            self.out_since.get_or_insert(t.now);
-        }
-        Ok(())
-    }
-
-    /// When this connection wants a turn although nothing happens.
-    pub fn deadline(&self, settings: &Settings) -> Option<Instant> {
-        match self.state {
-            State::Naming => {
-                return Some(
-                    self.stop_at.map_or(self.state_since + NAMING, |at| at.min(self.state_since + NAMING)),
-                )
-            }
-            State::Discarding => return Some(self.state_since + DISCARD),
-            State::Open | State::Ending => {}
-        }
-        [
-            self.pending.deadline(),
-            self.out_since.map(|s| s + settings.answer),
-            self.message.ends(settings.message),
-            settings.idle.filter(|_| self.pending.is_empty()).map(|d| self.last_active + d),
-            self.stop_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Bytes to count against the agent's budget: those that a deadline or a channel sets free in time. A small
-    /// beginning of a message may lie here for ever, so it is not counted; the number of connections bounds those. Nor
-    /// is a finisher's message.
-    pub fn in_flight(&self) -> usize {
-        let message = match self.grant {
-            Grant::Message => 0,
-            _ => self.intake.memory() + self.held_by_session(),
-        };
-        message + self.out.memory() + self.pending.in_flight()
-    }
-
-    /// What the session holds of a message, where that is worth counting.
-    fn held_by_session(&self) -> usize {
-        self.session.as_ref().map(|s| s.memory()).filter(|held| *held > SMALL).unwrap_or(0)
-    }
-
-    /// What it asks of the budget.
-    pub fn wish(&self, pool: &BufferPool) -> Wish {
-        Wish { held: self.charged, need: self.intake.next_read(pool), halfway: self.is_halfway() }
     }
 }
 

@@ -1,7 +1,16 @@
-//! The time that a message may take to come to its end. It runs while the peer could send; it stands while it is we who
-//! do not read. Belongs to its connection, on the loop's thread; time is passed in.
+//! The deadlines of a connection: when it wants a turn although nothing happens, and which of them end it.
+//!
+//! The time that a message may take runs while the peer could send; it stands while it is we who do not read. Belongs to
+//! its connection, on the loop's thread; time is passed in.
 
+use super::ending::DISCARD;
+use super::{Conn, State, Turn};
+use crate::net::budget::Grant;
+use crate::net::Settings;
 use std::time::{Duration, Instant};
+
+/// How long a peer's name may take.
+const NAMING: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(super) struct MessageClock {
@@ -33,6 +42,57 @@ impl MessageClock {
     /// When the message will have taken too long, if it is for the peer to send.
     pub fn ends(&self, limit: Duration) -> Option<Instant> {
         self.since.filter(|_| self.stands.is_none()).map(|s| s + limit)
+    }
+}
+
+impl Conn {
+    /// Times a message that holds memory and is not complete; not while it is we who do not read on.
+    pub(super) fn run_clock(&mut self, t: &Turn<'_>, starved: bool) {
+        if self.is_halfway() {
+            self.message.run(starved || self.grant == Grant::Settles || !self.may_decode(t), t.now);
+        } else {
+            self.message.reset();
+        }
+        // Nothing else would end a finisher that does not get on.
+        if self.grant == Grant::Message && !self.message.runs() {
+            self.message_ended();
+        }
+    }
+
+    /// Which deadline has passed that ends the connection, if one has.
+    pub(super) fn stalled(&self, t: &Turn<'_>) -> Option<&'static str> {
+        let idle = t.settings.idle.is_some_and(|d| self.last_active + d <= t.now) && self.pending.is_empty();
+        let deaf = self.out_since.is_some_and(|s| s + t.settings.answer <= t.now);
+        if deaf {
+            return Some("it takes none of its answers");
+        }
+        if self.message.ends(t.settings.message).is_some_and(|at| at <= t.now) {
+            return Some("a message did not come to its end within messageTimeout");
+        }
+        idle.then_some("nothing happened on it for idleTimeout")
+    }
+
+    /// When this connection wants a turn although nothing happens.
+    pub fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        match self.state {
+            State::Naming => {
+                return Some(
+                    self.stop_at.map_or(self.state_since + NAMING, |at| at.min(self.state_since + NAMING)),
+                )
+            }
+            State::Discarding => return Some(self.state_since + DISCARD),
+            State::Open | State::Ending => {}
+        }
+        [
+            self.pending.deadline(),
+            self.out_since.map(|s| s + settings.answer),
+            self.message.ends(settings.message),
+            settings.idle.filter(|_| self.pending.is_empty()).map(|d| self.last_active + d),
+            self.stop_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 

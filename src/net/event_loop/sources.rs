@@ -4,6 +4,7 @@
 //! in turn; each serves its own. A source's end passes through its home too, so that every loop hears of it after the
 //! last connection that was handed to it.
 
+use super::super::budget::Grant;
 use super::super::conn::Heir;
 use super::super::handle::Detach;
 use super::super::listener::Accepted;
