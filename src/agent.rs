@@ -65,7 +65,7 @@ const LIMITS: &[Key] = &[
         "maxInFlightBytes",
         Type::Int(1 << 20, 1 << 40),
         Default::Is("67108864"),
-        "bytes of unfinished messages, waiting batches and open tickets; nothing more is read above it",
+        "bytes of unfinished messages, waiting batches and open tickets; above it one message a source is read on",
     ),
     Key::new(
         "maxPipelined",
