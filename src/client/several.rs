@@ -182,7 +182,7 @@ impl Tries {
     fn send(&mut self, host: &mut Host, send: impl Fn(&mut Connection) -> Result<(), Error>) -> bool {
         let Some(connection) = &mut host.open else { return false };
         let Err(e) = send(connection) else {
-            let before: usize = self.failed.iter().map(Error::maybe_stored).sum();
+            let before: usize = self.failed.iter().map(Error::maybe_stored).max().unwrap_or(0);
             if before > 0 {
                 log::warn!("{before} events that {} has stored may be stored elsewhere, too", host.address);
             }
@@ -205,7 +205,8 @@ impl Tries {
         self.failed.last().is_some_and(|e| e.outcome == Outcome::TooLarge)
     }
 
-    /// One error for all of them: what one host may have stored is not undone by the refusal of another.
+    /// One error for all of them: what one host has stored, or may have, is not undone by the refusal of another. They
+    /// all had the same batch from its first event on, so how far it came is the furthest that it came at any host.
     fn into_error(self) -> Error {
         let weight = |o: Outcome| match o {
             Outcome::TooLarge => 3,
@@ -216,10 +217,14 @@ impl Tries {
         let mut whys: Vec<&str> = self.failed.iter().map(|e| e.why.as_str()).collect();
         whys.dedup();
         let why = whys.join("; ");
-        let most = |count: fn(&Error) -> usize| self.failed.iter().map(count).max().unwrap_or(0);
-        let (acknowledged, failed) = (most(|e| e.acknowledged), most(|e| e.failed));
-        let outcome = self.failed.iter().map(|e| e.outcome).max_by_key(|o| weight(*o));
-        Error { outcome: outcome.unwrap_or(Outcome::NotSent), why, acknowledged, failed }
+        let end = |e: &Error| e.acknowledged + e.failed;
+        let acknowledged = self.failed.iter().map(|e| e.acknowledged).max().unwrap_or(0);
+        // What has no answer says nothing where another host has stored that much.
+        let is_told = |e: &&Error| e.outcome != Outcome::Unknown || end(e) > acknowledged;
+        let outcome = self.failed.iter().filter(is_told).map(|e| e.outcome).max_by_key(|o| weight(*o));
+        let outcome = outcome.unwrap_or(Outcome::NotSent);
+        let last = self.failed.iter().filter(|e| e.outcome == outcome).map(end).max().unwrap_or(0);
+        Error { outcome, why, acknowledged, failed: last.saturating_sub(acknowledged) }
     }
 }
 
