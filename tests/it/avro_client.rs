@@ -73,11 +73,29 @@ fn a_directory_by_failover_properties() {
     );
     std::fs::write(folder.path("rpc"), properties).unwrap();
     let args = ["avro-client", "--rpcProps=rpc", "-dirname", "in"];
-    assert_eq!(flumed(&folder.path(""), &args), (Some(0), String::new(), String::new()));
+    let (code, out, err) = flumed(&folder.path(""), &args);
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(0), "", 1), "{err}");
+    assert!(err.contains(&format!("{dead} has failed, {} stands in for it: ", agent.address("r1"))), "{err}");
     let mut lines = agent.wait_lines("out", 2);
     lines.sort();
     assert_eq!(lines, ["of a", "of b"]);
     assert!(folder.path("in/a.COMPLETED").exists() && folder.path("in/b.COMPLETED").exists());
+}
+
+#[test]
+fn a_dead_host_among_balanced_ones_is_told_once() {
+    let agent = agent();
+    let folder = Folder::new();
+    std::fs::write(folder.path("lines"), "x\n".repeat(20)).unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let properties = format!(
+        "client.type = default_loadbalance\nhosts = dead live\nhosts.dead = {dead}\nhosts.live = {}\nbatch-size = 1\n",
+        agent.address("r1")
+    );
+    std::fs::write(folder.path("rpc"), properties).unwrap();
+    let (code, _, err) = flumed(&folder.path(""), &["avro-client", "-P", "rpc", "-F", "lines"]);
+    assert_eq!((code, err.matches(&format!("{dead} has failed")).count()), (Some(0), 1), "{err}");
+    agent.wait_lines("out", 20);
 }
 
 #[test]

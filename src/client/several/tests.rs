@@ -137,7 +137,7 @@ fn what_one_host_may_have_stored_is_not_undone_by_another() {
 fn how_far_a_batch_came_is_how_far_it_came_at_one_host() {
     let e = |outcome, acknowledged, failed| Error { acknowledged, failed, ..Error::new(outcome, "why") };
     let of = |failed: &[Error]| {
-        let e = Tries { failed: failed.to_vec() }.into_error();
+        let e = Tries { failed: failed.iter().cloned().enumerate().collect() }.into_error();
         (e.outcome, e.acknowledged, e.failed)
     };
     use Outcome::*;
