@@ -129,6 +129,20 @@ fn a_line_does_not_wait_for_the_next_and_an_interrupt_says_how_far_it_came() {
 }
 
 #[test]
+fn keys_of_another_client_are_ignored_with_a_warning() {
+    let agent = agent();
+    let folder = Folder::new();
+    std::fs::write(folder.path("lines"), "one\n").unwrap();
+    let properties = format!("hosts = h\nhosts.h = {}\nmaxConnections = 5\n", agent.address("r1"));
+    std::fs::write(folder.path("rpc"), properties).unwrap();
+    let (code, _, err) = flumed(&folder.path(""), &["avro-client", "-P", "rpc", "-F", "lines"]);
+    assert!(
+        code == Some(0) && err.contains("rpc:3: maxConnections: it is of Flume's Thrift client"),
+        "{err}"
+    );
+}
+
+#[test]
 fn what_goes_wrong_is_an_exit_code() {
     let folder = Folder::new();
     std::fs::write(folder.path("lines"), "one\n").unwrap();
