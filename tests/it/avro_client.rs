@@ -143,6 +143,45 @@ fn keys_of_another_client_are_ignored_with_a_warning() {
 }
 
 #[test]
+fn a_directory_that_is_cut_short_names_the_file_and_what_comes_next() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("in")).unwrap();
+    std::fs::write(folder.path("in/a.log"), "one\n").unwrap();
+    let again = "the next run sends in/a.log again, from its first line";
+    // A server that takes the connection and says nothing, or ends it.
+    for interrupts in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let child = Command::new(env!("CARGO_BIN_EXE_flumed"))
+            .args(["avro-client", "-H", "127.0.0.1", "-p", &port, "--dirname", "in"])
+            .current_dir(folder.path(""))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 100]).unwrap() > 0);
+        if interrupts {
+            interrupt(&child);
+        } else {
+            drop(stream);
+        }
+        let (code, said) = end(child);
+        assert!(code == Some(1) && said.contains(again), "{said}");
+    }
+    // A name that is taken.
+    let agent = agent();
+    std::fs::write(folder.path("in/a.log.COMPLETED"), "").unwrap();
+    let port = agent.address("r1").port().to_string();
+    let args = ["avro-client", "-H", "127.0.0.1", "-p", &port, "--dirname", "in"];
+    let (code, _, said) = flumed(&folder.path(""), &args);
+    assert!(code == Some(1) && said.contains("there is a in/a.log.COMPLETED already: move one of"), "{said}");
+    assert!(!said.contains("the next run"), "{said}");
+    std::fs::remove_file(folder.path("in/a.log.COMPLETED")).unwrap();
+    assert_eq!(flumed(&folder.path(""), &args).0, Some(0));
+    assert_eq!(agent.wait_lines("out", 1), ["one"]);
+}
+
+#[test]
 fn what_goes_wrong_is_an_exit_code() {
     let folder = Folder::new();
     std::fs::write(folder.path("lines"), "one\n").unwrap();
@@ -153,6 +192,24 @@ fn what_goes_wrong_is_an_exit_code() {
     assert!(err.contains("events acknowledged: 0"), "{err}");
     let (code, _, err) = run(&["-H", "127.0.0.1"]);
     assert!(code == Some(2) && err.contains("--port is required"), "{err}");
+    assert!(err.contains("Try 'flumed avro-client --help'."), "{err}");
+    let to = |args: &[&str]| {
+        let (code, _, err) =
+            flumed(&folder.path(""), &[&["avro-client", "-H", "h", "-p", "1"], args].concat());
+        assert_eq!(code, Some(2), "{err}");
+        err
+    };
+    for (args, what) in [
+        (["-F", "missing"], "--filename missing: No such file"),
+        (["-F", "."], "--filename .: is a directory"),
+        (["--dirname", "missing"], "--dirname missing: No such file"),
+        (["--dirname", "lines"], "--dirname lines: Not a directory"),
+        (["-R", "missing"], "--headerFile missing: No such file"),
+        (["-P", "missing"], "missing: cannot be read"),
+    ] {
+        let err = to(&args);
+        assert!(err.contains(what), "{args:?}: {err}");
+    }
     let (code, out, _) = flumed(&folder.path(""), &["avro-client", "--help"]);
     assert!(code == Some(0) && out.contains("--headerFile FILE"), "{out}");
 }

@@ -121,9 +121,17 @@ fn commands_end_with_their_codes() {
     let (code, out, _) = run(&["help"]);
     assert!(code == Some(0) && out.starts_with("Usage: flumed <command>"), "{out}");
 
-    let (code, _, err) = run(&["gizmo"]);
-    assert!(code == Some(1) && err.contains("Unknown or unspecified command 'gizmo'"), "{err}");
-    assert_eq!(run(&[]).0, Some(1));
+    for (args, what, usage) in [
+        (&["gizmo"][..], "command 'gizmo'", "Usage: flumed <command>"),
+        (&[], "command ''", "Usage: flumed <command>"),
+        (&["tool", "gizmo"], "command 'gizmo' of 'tool'", "Usage: flumed tool channel"),
+        (&["components", "gizmo"], "kind of component 'gizmo'", "Try 'flumed components'."),
+        (&["tool", "channel", "check", "--gizmo"], "gizmo", "Try 'flumed tool help'."),
+    ] {
+        let (code, out, err) = run(args);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(err.contains(what) && err.contains(usage), "{args:?}: {err}");
+    }
 
     for command in ["agent", "check"] {
         let (code, out, err) = run(&[command, "-n", "a1", "-f", "missing.conf"]);
