@@ -146,6 +146,9 @@ impl Options {
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut wrong = keys::check_tls(ctx);
+    if !ctx.is_known("client.type") || !ctx.is_known("hosts") {
+        return wrong;
+    }
     let kind = ctx.text("client.type").unwrap_or_default();
     if kind == THRIFT {
         wrong.push(("client.type", NO_THRIFT.to_owned()));
@@ -242,6 +245,7 @@ mod tests {
         assert!(said[0].starts_with("x.properties:1: hosts: there is no hosts.c"), "{said:?}");
         assert!(said[1].starts_with("x.properties:2: hosts.a: 'h1' is not host:port"), "{said:?}");
         // Beside another mistake, too.
+        assert_eq!(wrong("client.type = x\nssl = true").len(), 3);
         assert_eq!(wrong("batch-size = 5\nssl = true\nhosts = a\nhosts.a = h1:x").len(), 2);
         assert!(wrong("client.type=default_loadbalance\nhosts=a\nhosts.a=h:1")[0].contains("2 or more"));
         assert_eq!(wrong("hosts = ").len(), 1);

@@ -181,7 +181,8 @@ pub struct Declared {
     /// checked against the transactionCapacity of its channels.
     pub batch_key: Option<&'static str>,
     /// What no single key shows: keys that contradict each other, values only their user can judge.
-    /// Called with settings that parsed; names the key at fault and what is wrong with it.
+    /// Names the key at fault and what is wrong with it. Called also when a key did not parse, which then has its default
+    /// or, without one, no value: see [`Context::is_known`](super::Context::is_known).
     pub check: Option<Check>,
     /// What may be said of settings that are right, and are perhaps not what was meant: a warning each.
     pub advice: Option<Check>,

@@ -94,6 +94,47 @@ fn lenient_runs_what_is_sound() {
 }
 
 #[test]
+fn a_bad_key_hides_no_finding_of_another() {
+    let folder = Folder::new();
+    let text = "\
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1 k2
+a1.channels.c1.type = memory
+a1.sources.r1.type = avro
+a1.sources.r1.bind = 127.0.0.1
+a1.sources.r1.port = 0
+a1.sources.r1.channels = c1
+a1.sources.r1.compression-type = snappy
+a1.sources.r1.ipFilter = true
+a1.sources.r1.ipFilterRules = gizmo
+a1.sinks.k1.type = avro
+a1.sinks.k1.channel = c1
+a1.sinks.k1.hostname = h
+a1.sinks.k1.port = 99999
+a1.sinks.k1.ssl = true
+a1.sinks.k2.type = null
+a1.sinks.k2.channel = c1
+a1.sinks.k2.maxDeliveryAttempts = often
+a1.sinks.k2.deadLetterFile = dead
+";
+    std::fs::write(folder.path("a1.conf"), text).unwrap();
+    let (code, out, _) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
+    assert_eq!(code, Some(2), "{out}");
+    for finding in [
+        "a1.conf:9: a1.sources.r1.compression-type: ",
+        "a1.conf:11: a1.sources.r1.ipFilterRules: ",
+        "a1.conf:15: a1.sinks.k1.port: ",
+        "a1.conf:16: a1.sinks.k1.ssl: ",
+        "a1.conf:19: a1.sinks.k2.maxDeliveryAttempts: ",
+    ] {
+        assert!(out.contains(finding), "{finding} in {out}");
+    }
+    // What the number decides is not known.
+    assert!(!out.contains("deadLetterFile"), "{out}");
+}
+
+#[test]
 fn unknown_keys_and_other_agents_only_warn() {
     let folder = Folder::new();
     let text =
@@ -169,6 +210,6 @@ fn components_lists_types_and_their_keys() {
         "{out}"
     );
     let (code, out, err) = run(&["components", "source.netcatt"]);
-    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("netcat?"), "{err}");
 }
