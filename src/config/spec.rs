@@ -44,6 +44,15 @@ impl Kind {
         }
     }
 
+    /// What stands behind a key that is a prefix, as shown to users.
+    pub fn below(self) -> &'static str {
+        match self {
+            Kind::Processor => "<sink>",
+            Kind::Selector => "<value>",
+            _ => "<name>",
+        }
+    }
+
     /// The keys that every component of this kind has beside its own.
     fn shared_keys(self) -> &'static [Key] {
         match self {

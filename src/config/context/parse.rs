@@ -5,10 +5,10 @@
 
 use super::doubts::Doubts;
 use super::{unknown_shown_type, Catalog, Context};
-use crate::config::nearest::nearest;
 use crate::config::problem::{Place, Problems};
 use crate::config::property::{Property, Shown};
 use crate::config::spec::{Bad, Check, Declared, Default, Key, Kind, Type};
+use crate::config::suggest;
 use crate::config::value::{parse_value, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -255,7 +255,7 @@ fn falls_back(bad: Bad, text: &str) -> bool {
 }
 
 fn unknown_key(declared: &Declared, key: &str, reserved: &[&str]) -> String {
-    let known = declared.all_keys().map(|k| k.name).chain(reserved.iter().copied());
-    let hint = nearest(key, known).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+    let hint =
+        suggest::key(declared, key, reserved).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
     format!("unknown key of {} {}: ignored{hint}", declared.kind.word(), declared.name)
 }

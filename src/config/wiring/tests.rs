@@ -310,7 +310,7 @@ fn selectors_and_interceptors() {
         &[
             "f:12: a.sources.r.selector.mapping.x.y: d is not a channel of this source; did you mean c?",
             "f:13: a.sources.r.selector.heder: warning: unknown key of selector multiplexing: ignored; did you \
-           mean header?",
+           mean selector.header?",
         ],
         "c k",
     );
