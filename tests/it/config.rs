@@ -153,6 +153,28 @@ fn unknown_keys_and_other_agents_only_warn() {
 }
 
 #[test]
+fn seconds_that_look_like_milliseconds_are_told() {
+    let folder = Folder::new();
+    let check = |value: &str| {
+        let text = format!(
+            "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = seq\na1.sources.r1.channels = c1\n\
+             a1.channels.c1.type = memory\na1.sinks.k1.type = null\na1.sinks.k1.channel = c1\n\
+             a1.flumed.shutdownTimeout = {value}\n"
+        );
+        std::fs::write(folder.path("a1.conf"), text).unwrap();
+        let (code, out, _) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
+        assert_eq!(code, Some(0), "{out}");
+        out
+    };
+    assert!(check("2999").contains("0 warnings"));
+    let out = check("3000");
+    assert!(
+        out.contains("a1.conf:9: a1.flumed.shutdownTimeout: warning: 3000 seconds are 50 minutes"),
+        "{out}"
+    );
+}
+
+#[test]
 fn commands_end_with_their_codes() {
     let folder = Folder::new();
     let run = |args: &[&str]| flumed(&folder.path(""), args);
