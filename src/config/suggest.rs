@@ -1,4 +1,5 @@
-//! The key that an unknown one of a component was probably meant to be: a slip, or right in another place. Pure.
+//! The key that an unknown one of a component was probably meant to be: a slip, right in another place, or cut short by a
+//! blank. Pure.
 
 use super::nearest::closeness;
 use super::spec::{Declared, Key, Kind, Type};
@@ -26,6 +27,15 @@ pub fn key(declared: &Declared, word: &str, reserved: &[&str]) -> Option<String>
         Kind::Processor | Kind::Selector => Some(format!("{}.{found}", kind.word())),
         _ => Some(found.clone()),
     }
+}
+
+/// The line that was meant where a blank ended a key: the rest of the key and the separator are then in the value.
+pub fn escaped(key: &str, value: &str) -> Option<String> {
+    let at = value.find(" =").or_else(|| value.find('=')).or_else(|| value.find(": "))?;
+    let (rest, names) = value.split_at(at);
+    let names = names.trim_start_matches([' ', '=', ':']);
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    (!words.is_empty()).then(|| format!("{key}\\ {} = {names}", words.join("\\ ")))
 }
 
 /// A key that might be meant.
@@ -82,6 +92,21 @@ mod tests {
     use crate::config::testing::Known;
     use crate::config::{Catalog, Kind};
     use crate::registry::catalog;
+
+    #[test]
+    fn a_blank_that_ended_a_key() {
+        for (value, meant) in [
+            ("b c = c2", Some(r"m.a\ b\ c = c2")),
+            ("b=c2 c3", Some(r"m.a\ b = c2 c3")),
+            ("b: c2", Some(r"m.a\ b = c2")),
+            ("c2 c3", None),
+            ("c:2", None),
+            ("= c2", None),
+            ("", None),
+        ] {
+            assert_eq!(super::escaped("m.a", value).as_deref(), meant, "{value}");
+        }
+    }
 
     #[test]
     fn slips_and_keys_in_another_place() {

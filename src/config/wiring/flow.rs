@@ -7,6 +7,7 @@ use super::*;
 use crate::config::plan::{PlannedSink, PlannedSource};
 use crate::config::property::{Property, HIDDEN};
 use crate::config::spec::Type;
+use crate::config::suggest;
 use std::collections::BTreeSet;
 
 /// The keys of a source that are read here; `selector.` and `interceptors.` are taken out before the rest.
@@ -125,7 +126,14 @@ impl<'a> Flow<'a> {
                 let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
                 let hint = if name.contains(',') { NO_COMMAS.to_owned() } else { hint };
                 let name = c.shown(&key, &name);
-                let what = format!("{name} is not a channel of this source{hint}");
+                let what = match cut_short(c, &key) {
+                    Some(meant) => format!(
+                        "'{}' is no list of channels of this source: a blank ends a key; is {} meant?",
+                        below(c, &key).unwrap_or_default(),
+                        part.full(&meant)
+                    ),
+                    None => format!("{name} is not a channel of this source{hint}"),
+                };
                 judge.problems.error(planned.context.place(&key), part.full(&key), what);
                 is_right = false;
             }
@@ -278,6 +286,18 @@ fn written(c: &Context, key: &str) -> String {
         true => format!(" (line {})", c.place(key).line),
         false => " (the default)".to_owned(),
     }
+}
+
+/// The value of a key that names a value of events, as a message may show it.
+fn below<'a>(c: &'a Context, key: &str) -> Option<&'a str> {
+    let mut maps = c.declared().all_keys().filter(|k| k.ty == Type::ChannelsBelow);
+    let value = maps.find_map(|k| c.map(k.name).get(key.strip_prefix(k.name)?))?;
+    (!c.is_hidden(key)).then_some(value)
+}
+
+/// The line that was meant where the blank in such a key ended it.
+fn cut_short(c: &Context, key: &str) -> Option<String> {
+    suggest::escaped(key, below(c, key)?)
 }
 
 /// The channels a selector's keys name, each with its key.

@@ -304,6 +304,16 @@ fn selectors_and_interceptors() {
 
     expect(
         &with(
+            "a.sources.r.selector.type = multiplexing\na.sources.r.selector.default = c\n\
+               a.sources.r.selector.mapping.new york city = c",
+        ),
+        &[
+            r"f:13: a.sources.r.selector.mapping.new: 'york city = c' is no list of channels of this source: a blank ends a key; is a.sources.r.selector.mapping.new\ york\ city = c meant?",
+        ],
+        "c k",
+    );
+    expect(
+        &with(
             "a.sources.r.selector.type = Multiplexing\na.sources.r.selector.mapping.x.y = c  d\n\
                a.sources.r.selector.heder = h",
         ),
