@@ -118,7 +118,7 @@ impl Options {
                 Severity::Ignored | Severity::Note => log::info!("ignored: {text}"),
             }
         }
-        ctx.filter(|_| wrong.is_empty()).map(|ctx| Options::of(&ctx)).ok_or(wrong)
+        ctx.ok().filter(|_| wrong.is_empty()).map(|ctx| Options::of(&ctx)).ok_or(wrong)
     }
 
     fn of(ctx: &Context) -> Options {

@@ -61,9 +61,14 @@ pub struct Context {
     place: Place,
     /// The values, by key, that no message may show.
     hidden: BTreeMap<String, String>,
-    /// While it is judged, and only then: the keys whose values are not known.
+    /// While it is judged, and in one that nothing is built from: the keys whose values are not known.
     doubts: Option<Arc<Doubts>>,
 }
+
+/// A context with errors, which have been reported. Nothing can be built from it, but what it has can be judged: ask it
+/// which keys [are known](Context::is_known).
+#[derive(Debug)]
+pub struct Doubtful(pub Box<Context>);
 
 /// What it is and which keys it has: any value may be a secret, also of a key whose name does not say so.
 impl fmt::Debug for Context {

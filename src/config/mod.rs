@@ -27,7 +27,7 @@ mod wiring;
 #[cfg(test)]
 pub mod testing;
 
-pub use context::{unknown_type, Catalog, Context, GroupCheck, GroupFinding};
+pub use context::{unknown_type, Catalog, Context, Doubtful, GroupCheck, GroupFinding};
 pub use filter::{ConfigFilterSpec, CONFIG_FILTERS};
 pub use loader::Loader;
 pub use nearest::nearest;

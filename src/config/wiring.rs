@@ -14,7 +14,7 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
-use super::context::{Catalog, Context};
+use super::context::{Catalog, Context, Doubtful};
 use super::filter;
 use super::interpolate::{interpolate, Lookups};
 use super::nearest::nearest;

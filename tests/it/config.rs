@@ -113,6 +113,7 @@ a1.sinks.k1.channel = c1
 a1.sinks.k1.hostname = h
 a1.sinks.k1.port = 99999
 a1.sinks.k1.ssl = true
+a1.sinks.k1.batch-size = 1000
 a1.sinks.k2.type = null
 a1.sinks.k2.channel = c1
 a1.sinks.k2.maxDeliveryAttempts = often
@@ -126,7 +127,8 @@ a1.sinks.k2.deadLetterFile = dead
         "a1.conf:11: a1.sources.r1.ipFilterRules: ",
         "a1.conf:15: a1.sinks.k1.port: ",
         "a1.conf:16: a1.sinks.k1.ssl: ",
-        "a1.conf:19: a1.sinks.k2.maxDeliveryAttempts: ",
+        "a1.conf:17: a1.sinks.k1.batch-size: 1000 (line 17) is more than ",
+        "a1.conf:20: a1.sinks.k2.maxDeliveryAttempts: ",
     ] {
         assert!(out.contains(finding), "{finding} in {out}");
     }

@@ -20,6 +20,10 @@ impl Doubts {
         self.keys.contains(key)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// A check begins.
     pub fn begin(&self) {
         self.were_asked.store(false, Relaxed);

@@ -4,7 +4,7 @@
 //! they did not look at such a key (`doubts`). Called by the thread that loads a configuration; no locks.
 
 use super::doubts::Doubts;
-use super::{unknown_shown_type, Catalog, Context};
+use super::{unknown_shown_type, Catalog, Context, Doubtful};
 use crate::config::problem::{Place, Problems};
 use crate::config::property::{Property, Shown};
 use crate::config::spec::{Bad, Check, Declared, Default, Key, Kind, Type};
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 impl Context {
     /// Parses `properties` of the component at `path` (such as `a1.sources.r1`). Adds all that is wrong to
-    /// `problems`: of each key, and what the component's checks say of those that are right. With an error among it there
-    /// is no context. `reserved` names the keys that the wiring reads.
+    /// `problems`: of each key, and what the component's checks say of those that are right. With an error among it the
+    /// context is one to be judged only. `reserved` names the keys that the wiring reads.
     pub fn parse(
         declared: &'static Declared,
         path: &str,
@@ -25,7 +25,7 @@ impl Context {
         reserved: &[&str],
         catalog: &dyn Catalog,
         problems: &mut Problems,
-    ) -> Option<Context> {
+    ) -> Result<Context, Doubtful> {
         let before = problems.errors();
         let mut doubts = Doubts::default();
         let mut c = Context {
@@ -66,7 +66,10 @@ impl Context {
         for (key, what) in declared.advice.into_iter().flat_map(|advice| c.told(advice)) {
             problems.warning(c.place(key), c.full(key), c.without_hidden(key, what));
         }
-        (problems.errors() == before).then_some(Context { doubts: None, ..c })
+        match problems.errors() == before {
+            true => Ok(Context { doubts: c.doubts.filter(|d| !d.is_empty()), ..c }),
+            false => Err(Doubtful(Box::new(c))),
+        }
     }
 
     /// What a check says: nothing of keys whose values are not known, and nothing that follows from one.
@@ -184,7 +187,7 @@ impl Context {
         let path = format!("{}.{}", self.path, key.name);
         // Without a context its errors are among the problems already: they make the owner fail too.
         let inner = Context::parse(declared, &path, place, &inner, &[], catalog, problems);
-        Ok(inner.map(|c| Value::Component(Box::new(c))))
+        Ok(inner.ok().map(|c| Value::Component(Box::new(c))))
     }
 
     /// `None`: some part has errors, which have been reported.

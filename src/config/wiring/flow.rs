@@ -53,12 +53,12 @@ impl<'a> Flow<'a> {
         let named = self.source_channels(judge, &part, &place);
         let selector = self.selector(judge, &selector, named.as_deref());
         part.properties.retain(|p| !p.name.starts_with("selector.") && !p.name.starts_with("interceptors."));
-        let planned = judge.component(Kind::Source, &part, &SOURCE_KEYS, None);
+        let judged = judge.judged(Kind::Source, &part, &SOURCE_KEYS, None);
 
         let channels: Vec<String> = named?.into_iter().filter(|c| self.is_good(c)).collect();
-        let planned = planned?;
-        let fits = channels.iter().all(|c| self.batch_fits(judge, &planned, c));
-        let (selector, interceptors) = (selector?, interceptors?);
+        let judged = judged?;
+        let fits = channels.iter().all(|c| self.batch_fits(judge, &judged, c));
+        let (planned, selector, interceptors) = (judged.ok()?, selector?, interceptors?);
         let runs = fits && !channels.is_empty() && !judge.is_unknown_below(&part.path);
         // A selector that names a channel with errors would send events to nowhere: Flume drops the source.
         let runs = runs && selected(&selector).iter().all(|(_, c)| channels.contains(c));
@@ -205,12 +205,13 @@ impl<'a> Flow<'a> {
             self.are_sinks_known = false;
             return None;
         };
-        let planned = judge.component(Kind::Sink, &part, &SINK_KEYS, None);
+        let judged = judge.judged(Kind::Sink, &part, &SINK_KEYS, None);
         let channel = self.sink_channel(judge, &part);
         self.are_sinks_known &= channel.is_some();
-        let (planned, channel) = (planned?, channel?);
-        let runs = self.is_good(&channel) && self.batch_fits(judge, &planned, &channel);
-        runs.then_some(PlannedSink { planned, channel, group: None })
+        let (judged, channel) = (judged?, channel?);
+        let runs = self.is_good(&channel) && self.batch_fits(judge, &judged, &channel);
+        let planned = judged.ok().filter(|_| runs)?;
+        Some(PlannedSink { planned, channel, group: None })
     }
 
     fn sink_channel(&mut self, judge: &mut Judge, part: &Part) -> Option<String> {
@@ -240,8 +241,11 @@ impl<'a> Flow<'a> {
     }
 
     /// Whether one transaction of the channel holds a whole batch; an error is reported if not.
-    fn batch_fits(&self, judge: &mut Judge, owner: &Planned, channel: &str) -> bool {
-        let Some(key) = owner.declared.batch_key else { return true };
+    fn batch_fits(&self, judge: &mut Judge, owner: &Result<Planned, Planned>, channel: &str) -> bool {
+        let (Ok(owner) | Err(owner)) = owner;
+        let Some(key) = owner.declared.batch_key.filter(|key| owner.context.is_known(key)) else {
+            return true;
+        };
         let Some(channel) = self.good.iter().find(|c| c.name == channel) else { return true };
         if !channel.declared.all_keys().any(|k| k.name == CAPACITY && matches!(k.ty, Type::Int(..))) {
             return true;
