@@ -44,9 +44,19 @@ pub static DECLARED: Declared = Declared {
     keys: &[LIMITS, monitoring::KEYS],
     batch_key: None,
     check: None,
-    advice: None,
+    advice: Some(advice),
     differs: &[],
 };
+
+/// As many seconds as nobody means, and milliseconds as many do.
+const LONG_STOP: i64 = 3000;
+
+/// Most of Flume's times are milliseconds.
+fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
+    let long = ctx.int("shutdownTimeout").filter(|n| *n >= LONG_STOP);
+    let what = |n| format!("{n} seconds are {} minutes: are milliseconds meant?", n / 60);
+    long.map(|n| ("shutdownTimeout", what(n))).into_iter().collect()
+}
 
 const LIMITS: &[Key] = &[
     Key::new(
@@ -65,7 +75,7 @@ const LIMITS: &[Key] = &[
         "maxInFlightBytes",
         Type::Int(1 << 20, 1 << 40),
         Default::Is("67108864"),
-        "bytes of unfinished messages, waiting batches and open tickets; nothing more is read above it",
+        "bytes of unfinished messages, waiting batches and open tickets; above it one message a source is read on",
     ),
     Key::new(
         "maxPipelined",

@@ -18,6 +18,9 @@ use crate::lifecycle::{CONFIGURATION, FAILURE};
 use flags::{Flags, Run};
 use std::io::Write;
 
+/// What to ask for help with the agent's options.
+const HELP: &str = "flumed help";
+
 /// What the command line works on: the components there are, and the agent.
 pub struct Hooks {
     pub catalog: &'static dyn Catalog,
@@ -43,8 +46,8 @@ pub fn main(args: Vec<String>, hooks: &Hooks) -> u8 {
         "version" | "--version" => print(&version(), 0),
         "help" | "--help" | "-h" => print(&usage(), 0),
         _ => {
-            complain(&format!("Error: Unknown or unspecified command '{command}'"));
-            print(&format!("\n{}", usage()), FAILURE)
+            complain(&format!("Error: Unknown or unspecified command '{command}'\n\n{}", usage().trim_end()));
+            CONFIGURATION
         }
     }
 }
@@ -53,7 +56,7 @@ fn agent(args: &[String], hooks: &Hooks) -> u8 {
     let run = match Flags::parse(args) {
         Ok(Flags::Run(run)) => *run,
         Ok(Flags::Help) => return print(&usage(), 0),
-        Err(wrong) => return refuse(&wrong),
+        Err(wrong) => return refuse(&wrong, HELP),
     };
     logging::start(&run.options.properties);
     for note in &run.notes {
@@ -91,7 +94,7 @@ fn check(args: &[String], hooks: &Hooks) -> u8 {
     let run = match Flags::parse(args) {
         Ok(Flags::Run(run)) => *run,
         Ok(Flags::Help) => return print(&usage(), 0),
-        Err(wrong) => return refuse(&wrong),
+        Err(wrong) => return refuse(&wrong, HELP),
     };
     let mut problems = Problems::default();
     let plan = loader(run, hooks).load(&mut problems);
@@ -131,18 +134,16 @@ fn section(lines: &mut Vec<String>, title: &str, texts: impl Iterator<Item = Str
 fn components(args: &[String], hooks: &Hooks) -> u8 {
     match components::text(args.first().map(String::as_str), hooks) {
         Ok(text) => print(&text, 0),
-        Err(wrong) => {
-            complain(&format!("Error: {wrong}"));
-            FAILURE
-        }
+        Err(wrong) => refuse(&[wrong], "flumed components"),
     }
 }
 
-fn refuse(wrong: &[String]) -> u8 {
+/// `help`: the command that shows what is right.
+fn refuse(wrong: &[String], help: &str) -> u8 {
     for w in wrong {
         complain(&format!("Error: {w}"));
     }
-    complain("Try 'flumed help'.");
+    complain(&format!("Try '{help}'."));
     CONFIGURATION
 }
 
@@ -225,7 +226,7 @@ pub(crate) mod tests {
                 .map(code),
             [0; 6]
         );
-        assert_eq!(["", "gizmo", "tool x", "tool", "components gizmo"].map(code), [FAILURE; 5]);
+        assert_eq!(["", "gizmo", "tool x", "tool", "components gizmo"].map(code), [CONFIGURATION; 5]);
         assert_eq!(
             ["agent", "avro-client", "check -n a", "agent -n a -f /nowhere/x.conf"].map(code),
             [CONFIGURATION; 4]

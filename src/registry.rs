@@ -73,3 +73,39 @@ pub fn selector(d: &Declared) -> Option<&'static SelectorSpec> {
 pub fn interceptor(d: &Declared) -> Option<&'static InterceptorSpec> {
     interceptor::ALL.iter().copied().find(|s| s.declared.name == d.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::context;
+
+    const KINDS: [Kind; 10] = [
+        Kind::Source,
+        Kind::Channel,
+        Kind::Sink,
+        Kind::Interceptor,
+        Kind::Selector,
+        Kind::Serializer,
+        Kind::PathManager,
+        Kind::ConfigFilter,
+        Kind::ExtractorSerializer,
+        Kind::Processor,
+    ];
+
+    /// Each key alone, and all of them, missing and no good: no check takes for granted that they are there.
+    #[test]
+    fn checks_stand_what_did_not_parse() {
+        let mut seen = 0;
+        for declared in KINDS.into_iter().flat_map(|kind| catalog().all(kind)) {
+            let all: Vec<(&str, &str)> = declared.all_keys().map(|k| (k.name, "no ( good")).collect();
+            let mut judged = vec![context(declared, catalog(), &all), context(declared, catalog(), &[])];
+            for one in &all {
+                let others: Vec<(&str, &str)> = all.iter().copied().filter(|other| other != one).collect();
+                judged.push(context(declared, catalog(), &others));
+                judged.push(context(declared, catalog(), &[*one]));
+            }
+            seen += judged.iter().filter(|j| j.is_err()).count();
+        }
+        assert!(seen > 50, "{seen}");
+    }
+}

@@ -13,6 +13,7 @@ use sender::{Progress, Sender};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs::File;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,13 +36,18 @@ what (standard input without either):
   -F, --filename FILE    the lines of this file
   --dirname DIR          the lines of each file of this directory, oldest first, until there is none; a file is
                          renamed to FILE.COMPLETED when all of it is stored; names that begin with a dot or end
-                         in .COMPLETED are passed over; it stops where FILE.COMPLETED is there already
+                         in .COMPLETED are passed over; it stops where FILE.COMPLETED is there already; where it
+                         is cut short, the next run sends the file at hand again from its first line
   -R, --headerFile FILE  a properties file; its pairs become headers of every event
 
   -h, --help             this text
 
-exit codes: 0 everything is stored, 1 it is not, and the message says how far it came, 2 wrong options
+exit codes: 0 everything is stored, 1 it is not, and the message says how far it came, 2 wrong options, or a file
+that they name cannot be read
 ";
+
+/// What to ask for help.
+const HELP: &str = "flumed avro-client --help";
 
 const NAMES: &[Name] = &[
     Name { short: "H", long: "host" },
@@ -63,10 +69,9 @@ struct Job {
     notes: Vec<String>,
 }
 
-#[derive(Debug, PartialEq)]
 enum Input {
     Standard,
-    File(PathBuf),
+    File(PathBuf, File),
     Directory(PathBuf),
 }
 
@@ -74,11 +79,11 @@ enum Input {
 pub fn main(args: &[String]) -> u8 {
     let words = match Words::sort(args, NAMES) {
         Ok(words) => words,
-        Err(wrong) => return refuse(&[wrong]),
+        Err(wrong) => return refuse(&[wrong], HELP),
     };
     let given = match options().parse(&words.rest) {
         Ok(given) => given,
-        Err(e) => return refuse(&[e.to_string()]),
+        Err(e) => return refuse(&[e.to_string()], HELP),
     };
     if given.opt_present("help") {
         return print(USAGE, 0);
@@ -88,7 +93,7 @@ pub fn main(args: &[String]) -> u8 {
     logging::start(&levels);
     let job = match job(&given) {
         Ok(job) => job,
-        Err(wrong) => return refuse(&wrong),
+        Err(wrong) => return refuse(&wrong, HELP),
     };
     job.notes.iter().for_each(|note| complain(&format!("Note: {note}")));
     let progress = Arc::new(Progress::default());
@@ -96,10 +101,10 @@ pub fn main(args: &[String]) -> u8 {
         log::warn!("signals are not handled: {e}");
     }
     let mut sender = Sender::new(job.client, job.headers, progress.clone());
-    let done = match &job.input {
+    let done = match job.input {
         Input::Standard => sender.send(&mut std::io::stdin().lock()),
-        Input::File(path) => open(path).and_then(|mut file| sender.send(&mut file)),
-        Input::Directory(dir) => spool::send(dir, &mut sender),
+        Input::File(path, mut file) => sender.send(&mut file).map_err(|e| format!("{}: {e}", path.display())),
+        Input::Directory(dir) => spool::send(&dir, &mut sender, &progress),
     };
     progress.finish();
     match done {
@@ -111,8 +116,13 @@ pub fn main(args: &[String]) -> u8 {
     }
 }
 
+/// A file of lines; with its name in the error.
 fn open(path: &Path) -> Result<File, String> {
-    File::open(path).map_err(|e| format!("{}: {e}", path.display()))
+    let is_directory = |file: File| match file.metadata()?.is_dir() {
+        true => Err(Error::from(ErrorKind::IsADirectory)),
+        false => Ok(file),
+    };
+    File::open(path).and_then(is_directory).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn options() -> getopts::Options {
@@ -126,24 +136,32 @@ fn options() -> getopts::Options {
 /// Everything that is wrong with the words, or what they ask for.
 fn job(given: &getopts::Matches) -> Result<Job, Vec<String>> {
     let (mut wrong, mut notes) = (Vec::new(), Vec::new());
-    let input = match (given.opt_str("filename"), given.opt_str("dirname")) {
-        (None, None) => Input::Standard,
-        (Some(file), None) => Input::File(file.into()),
-        (None, Some(dir)) => Input::Directory(dir.into()),
-        (Some(_), Some(_)) => {
-            wrong.push("--filename and --dirname exclude each other".to_owned());
-            Input::Standard
-        }
-    };
+    let input = input(given).map_err(|what| wrong.push(what));
     let client = client(given, &mut notes).map_err(|all| wrong.extend(all));
     let headers = match given.opt_str("headerFile") {
         Some(file) => headers(Path::new(&file)).map_err(|all| wrong.extend(all)),
         None => Ok(Vec::new()),
     };
     wrong.extend(given.free.iter().map(|word| format!("not an option: {word}")));
-    match (client, headers) {
-        (Ok(client), Ok(headers)) if wrong.is_empty() => Ok(Job { client, input, headers, notes }),
+    match (client, headers, input) {
+        (Ok(client), Ok(headers), Ok(input)) if wrong.is_empty() => Ok(Job { client, input, headers, notes }),
         _ => Err(wrong),
+    }
+}
+
+/// Where the lines are; opened, so that what is not there is a wrong option and nothing was begun.
+fn input(given: &getopts::Matches) -> Result<Input, String> {
+    match (given.opt_str("filename"), given.opt_str("dirname")) {
+        (None, None) => Ok(Input::Standard),
+        (Some(file), None) => match open(Path::new(&file)) {
+            Ok(opened) => Ok(Input::File(file.into(), opened)),
+            Err(e) => Err(format!("--filename {e}")),
+        },
+        (None, Some(dir)) => match std::fs::read_dir(&dir) {
+            Ok(_) => Ok(Input::Directory(dir.into())),
+            Err(e) => Err(format!("--dirname {dir}: {e}")),
+        },
+        (Some(_), Some(_)) => Err("--filename and --dirname exclude each other".to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pure text; the same declarations parse the configuration, so this cannot go out of date.
 
 use super::Hooks;
-use crate::config::{nearest, Declared, Default, Kind, Type};
+use crate::config::{nearest, Declared, Default, Key, Kind, Type};
 use std::fmt::Write;
 
 /// The kinds in the order shown; the agent comes last.
@@ -79,7 +79,7 @@ fn keys(out: &mut String, d: &Declared) {
         let _ = writeln!(out, "class: {}", d.class);
     }
     let rows: Vec<[String; 3]> =
-        d.all_keys().map(|k| [name(k.name, k.ty), form(k.ty), default(k.default)]).collect();
+        d.all_keys().map(|k| [name(k, d.kind), form(k.ty), default(k.default)]).collect();
     let head = ["key", "type", "default"].map(str::to_owned);
     let width =
         |i: usize| [&head].into_iter().chain(&rows).map(|r| r[i].chars().count()).max().unwrap_or_default();
@@ -91,10 +91,10 @@ fn keys(out: &mut String, d: &Declared) {
     }
 }
 
-fn name(name: &str, ty: Type) -> String {
-    match ty {
-        Type::Prefix | Type::ChannelsBelow => format!("{name}<name>"),
-        _ => name.to_owned(),
+fn name(key: &Key, kind: Kind) -> String {
+    match key.ty {
+        Type::Prefix | Type::ChannelsBelow => format!("{}{}", key.name, kind.below()),
+        _ => key.name.to_owned(),
     }
 }
 
@@ -162,7 +162,7 @@ ack-every-event  true or false         true      answer each line with OK
 ";
         assert_eq!(netcat, expected);
         assert!(text(Some("agent"), &HOOKS).unwrap().contains("stop.deadline"));
-        assert!(text(Some("selector.multiplexing"), &HOOKS).unwrap().contains("mapping.<name>"));
+        assert!(text(Some("selector.multiplexing"), &HOOKS).unwrap().contains("mapping.<value>"));
     }
 
     #[test]

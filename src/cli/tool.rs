@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Exit code: done, and something is damaged.
 const DAMAGE: u8 = 4;
+/// What to ask for help.
+const HELP: &str = "flumed tool help";
 /// Between two looks of a progress line.
 const REDRAW: Duration = Duration::from_millis(250);
 
@@ -33,15 +35,14 @@ pub fn main(args: &[String], hooks: &Hooks) -> u8 {
             }
         }
         ["fcintegritytool", ..] => integrity(&args[1..]),
-        ["channel", ..] | [] => {
-            complain("Error: Unknown or unspecified command of 'tool channel'");
-            print(&format!("\n{USAGE}"), FAILURE)
-        }
-        [other, ..] => {
-            complain(&format!("Error: Unknown command '{other}' of 'tool'"));
-            print(&format!("\n{USAGE}"), FAILURE)
-        }
+        ["channel", ..] | [] => unknown("Unknown or unspecified command of 'tool channel'"),
+        [other, ..] => unknown(&format!("Unknown command '{other}' of 'tool'")),
     }
+}
+
+fn unknown(what: &str) -> u8 {
+    complain(&format!("Error: {what}\n\n{}", USAGE.trim_end()));
+    CONFIGURATION
 }
 
 pub const USAGE: &str = "\
@@ -110,8 +111,7 @@ fn options(command: &str) -> getopts::Options {
 }
 
 fn wrong(what: impl Into<String>) -> u8 {
-    refuse(&[what.into()]);
-    CONFIGURATION
+    refuse(&[what.into()], HELP)
 }
 
 /// Both arms are exit codes; an error is one that ends it early.
@@ -191,7 +191,7 @@ fn configured(given: &getopts::Matches, properties: &[String], hooks: &Hooks) ->
     let run = match Flags::parse(&words) {
         Ok(Flags::Run(run)) => *run,
         Ok(Flags::Help) => return Err(print(USAGE, 0)),
-        Err(all) => return Err(refuse(&all)),
+        Err(all) => return Err(refuse(&all, HELP)),
     };
     let mut problems = Problems::default();
     let plan = loader(run, hooks).load(&mut problems);

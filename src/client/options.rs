@@ -9,15 +9,15 @@ use crate::config::{
 use std::time::Duration;
 
 const NO_THRIFT: &str = "Thrift is not in this version yet";
-const NO_KERBEROS: &str = "there is no Kerberos here";
-/// Keys that only a client has which is not there.
-const REFUSED: &[Key] = &[
-    Key::new("protocol", Type::Text, Default::None, NO_THRIFT),
-    Key::new("maxConnections", Type::Text, Default::None, NO_THRIFT),
-    Key::new("kerberos", Type::Bool, Default::None, NO_KERBEROS),
-    Key::new("client-principal", Type::Text, Default::None, NO_KERBEROS),
-    Key::new("client-keytab", Type::Text, Default::None, NO_KERBEROS),
-    Key::new("server-principal", Type::Text, Default::None, NO_KERBEROS),
+const OF_THRIFT: &str = "it is of Flume's Thrift client";
+/// Keys of Flume's SDK that mean something to another type of client only: no more to Flume's than here.
+const OF_OTHERS: &[Key] = &[
+    Key::new("protocol", Type::Text, Default::None, OF_THRIFT),
+    Key::new("maxConnections", Type::Text, Default::None, OF_THRIFT),
+    Key::new("kerberos", Type::Bool, Default::None, OF_THRIFT),
+    Key::new("client-principal", Type::Text, Default::None, OF_THRIFT),
+    Key::new("client-keytab", Type::Text, Default::None, OF_THRIFT),
+    Key::new("server-principal", Type::Text, Default::None, OF_THRIFT),
 ];
 const ONE: &str = "default";
 const FAILOVER: &str = "default_failover";
@@ -69,11 +69,11 @@ static DECLARED: Declared = Declared {
         ],
         keys::CONNECTION,
         keys::TLS,
-        REFUSED,
+        OF_OTHERS,
     ],
     batch_key: None,
     check: Some(check),
-    advice: None,
+    advice: Some(advice),
     differs: &[],
 };
 
@@ -106,6 +106,7 @@ impl Options {
             }
         }
         let ctx = Context::parse(&DECLARED, "client", &place, &own, &[], &NoParts, &mut problems);
+        judge_addresses(&own, &mut problems);
         let mut wrong = Vec::new();
         for p in problems.sorted() {
             // In a file for clients keys stand alone.
@@ -117,7 +118,7 @@ impl Options {
                 Severity::Ignored | Severity::Note => log::info!("ignored: {text}"),
             }
         }
-        ctx.map(|ctx| Options::of(&ctx)).ok_or(wrong)
+        ctx.ok().filter(|_| wrong.is_empty()).map(|ctx| Options::of(&ctx)).ok_or(wrong)
     }
 
     fn of(ctx: &Context) -> Options {
@@ -145,9 +146,8 @@ impl Options {
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut wrong = keys::check_tls(ctx);
-    let is_off = |k: &Key| k.ty == Type::Bool && !ctx.flag(k.name);
-    for k in REFUSED.iter().filter(|k| ctx.is_given(k.name) && !is_off(k)) {
-        wrong.push((k.name, k.help.to_owned()));
+    if !ctx.is_known("client.type") || !ctx.is_known("hosts") {
+        return wrong;
     }
     let kind = ctx.text("client.type").unwrap_or_default();
     if kind == THRIFT {
@@ -158,16 +158,28 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     if names.len() < least {
         wrong.push(("hosts", format!("{kind} needs {least} or more hosts, there are {}", names.len())));
     }
-    for name in names {
-        match ctx.map("hosts.").get(name).map(|text| text.parse::<Address>()) {
-            None => {
-                wrong.push(("hosts", format!("there is no hosts.{name}; expected hosts.{name} = host:port")))
-            }
-            Some(Err(why)) => wrong.push(("hosts", format!("hosts.{name}: {why}"))),
-            Some(Ok(_)) => {}
-        }
+    for name in names.iter().filter(|n| !ctx.map("hosts.").contains_key(*n)) {
+        wrong.push(("hosts", format!("there is no hosts.{name}; expected hosts.{name} = host:port")));
     }
     wrong
+}
+
+fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
+    let is_off = |k: &Key| k.ty == Type::Bool && !ctx.flag(k.name);
+    let told = OF_OTHERS.iter().filter(|k| ctx.is_given(k.name) && !is_off(k));
+    told.map(|k| (k.name, format!("{}: ignored", k.help))).collect()
+}
+
+/// What is wrong with the addresses of the hosts that are listed, each at its own line.
+fn judge_addresses(own: &[Property], problems: &mut Problems) {
+    let listed = own.iter().find(|p| p.name == "hosts").map_or("", |p| p.value.as_str());
+    for name in listed.split_whitespace() {
+        let key = format!("hosts.{name}");
+        let Some(p) = own.iter().find(|p| p.name == key) else { continue };
+        if let Err(why) = p.value.parse::<Address>() {
+            problems.error(&p.place, key, why);
+        }
+    }
 }
 
 /// A client has no parts of its own.
@@ -230,8 +242,11 @@ mod tests {
         );
         let said = wrong("hosts = a b c\nhosts.a = h1\nhosts.b=h2:2");
         assert_eq!(said.len(), 2, "{said:?}");
-        assert!(said[0].starts_with("x.properties:1: hosts: hosts.a: 'h1' is not host:port"), "{said:?}");
-        assert!(said[1].contains("there is no hosts.c"), "{said:?}");
+        assert!(said[0].starts_with("x.properties:1: hosts: there is no hosts.c"), "{said:?}");
+        assert!(said[1].starts_with("x.properties:2: hosts.a: 'h1' is not host:port"), "{said:?}");
+        // Beside another mistake, too.
+        assert_eq!(wrong("client.type = x\nssl = true").len(), 3);
+        assert_eq!(wrong("batch-size = 5\nssl = true\nhosts = a\nhosts.a = h1:x").len(), 2);
         assert!(wrong("client.type=default_loadbalance\nhosts=a\nhosts.a=h:1")[0].contains("2 or more"));
         assert_eq!(wrong("hosts = ").len(), 1);
     }
@@ -240,11 +255,10 @@ mod tests {
     fn what_is_not_there_is_refused() {
         let said = |more: &str| wrong(&format!("{TWO}{more}")).concat();
         assert!(said("client.type = thrift").contains("Thrift is not in this version"));
-        assert!(said("protocol = binary").contains("Thrift is not in this version"));
         assert!(said("ssl = true").contains("TLS is not in this version"));
-        assert!(said("kerberos = true").contains("no Kerberos"));
         assert!(said("client.type = com.example.Own").contains("client.type"));
         assert_eq!(said("ssl = false\nmaxIoWorkers = 2\nstranger = 1"), "");
-        assert_eq!(said("ssl = false\nkerberos = false"), "");
+        // Flume's client of another type has these, its default one ignores them.
+        assert_eq!(said("maxConnections = 5\nprotocol = binary\nkerberos = true\nclient-keytab = k"), "");
     }
 }

@@ -1,7 +1,8 @@
 //! A client for one host or several: Flume's `default`, `default_failover` and `default_loadbalance`.
 //!
 //! A failed connection is opened anew with the next batch, a failed host is not given up for good. A batch is sent to
-//! one host after another until one has stored it, so it may be stored at two: that is logged where it may be so.
+//! one host after another until one has stored it, so it may be stored at two: that is logged where it may be so. A host
+//! that others stand in for is told once, until it works again.
 
 use super::balance::Balance;
 use super::connection::{Connection, Settings};
@@ -26,6 +27,8 @@ pub struct Client {
 struct Host {
     address: Address,
     open: Option<Connection>,
+    /// It has failed where others have not, and that was said.
+    is_told: bool,
 }
 
 enum Choice {
@@ -75,7 +78,7 @@ impl Client {
             Way::Failover { attempts } => Choice::Failover { at: 0, attempts },
             Way::Balanced { random, backoff } => Choice::Balanced(Balance::new(hosts.len(), random, backoff)),
         };
-        let hosts = hosts.into_iter().map(|address| Host { address, open: None }).collect();
+        let hosts = hosts.into_iter().map(|address| Host { address, open: None, is_told: false }).collect();
         Client { hosts, choice, settings, batch_size }
     }
 
@@ -114,9 +117,8 @@ impl Client {
                     // Connecting is no attempt: all hosts are looked at for one.
                     let mut reached = false;
                     for _ in 0..hosts.len() {
-                        let host = &mut hosts[*at];
-                        if let Err(e) = host.connect(settings) {
-                            tries.failed(host, e);
+                        if let Err(e) = hosts[*at].connect(settings) {
+                            tries.failed(*at, e);
                             *at = (*at + 1) % hosts.len();
                             continue;
                         }
@@ -126,7 +128,7 @@ impl Client {
                     if !reached {
                         break;
                     }
-                    if tries.send(&mut hosts[*at], &send) {
+                    if tries.send(hosts, *at, &send) {
                         return Ok(());
                     }
                     *at = (*at + 1) % hosts.len();
@@ -137,11 +139,10 @@ impl Client {
             }
             Choice::Balanced(balance) => {
                 for i in balance.order(Instant::now()) {
-                    let host = &mut hosts[i];
-                    let is_sent = match host.connect(settings) {
-                        Ok(()) => tries.send(host, &send),
+                    let is_sent = match hosts[i].connect(settings) {
+                        Ok(()) => tries.send(hosts, i, &send),
                         Err(e) => {
-                            tries.failed(host, e);
+                            tries.failed(i, e);
                             false
                         }
                     };
@@ -174,38 +175,63 @@ impl Host {
 /// How the tries to send one batch went.
 #[derive(Default)]
 struct Tries {
-    failed: Vec<Error>,
+    /// With the hosts.
+    failed: Vec<(usize, Error)>,
 }
 
 impl Tries {
     /// `true`: it is stored.
-    fn send(&mut self, host: &mut Host, send: impl Fn(&mut Connection) -> Result<(), Error>) -> bool {
+    fn send(
+        &mut self,
+        hosts: &mut [Host],
+        at: usize,
+        send: impl Fn(&mut Connection) -> Result<(), Error>,
+    ) -> bool {
+        let host = &mut hosts[at];
         let Some(connection) = &mut host.open else { return false };
         let Err(e) = send(connection) else {
-            let before: usize = self.failed.iter().map(Error::maybe_stored).sum();
+            host.is_told = false;
+            let before = self.errors().map(Error::maybe_stored).max().unwrap_or(0);
             if before > 0 {
                 log::warn!("{before} events that {} has stored may be stored elsewhere, too", host.address);
             }
+            self.tell(hosts, at);
             return true;
         };
         if e.outcome != Outcome::Refused && e.outcome != Outcome::TooLarge {
             host.open = None;
         }
-        self.failed(host, e);
+        self.failed(at, e);
         false
     }
 
-    fn failed(&mut self, host: &Host, e: Error) {
-        log::debug!("{}: {e}", host.address);
-        self.failed.push(e);
+    fn failed(&mut self, at: usize, e: Error) {
+        log::debug!("{e}");
+        self.failed.push((at, e));
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &Error> {
+        self.failed.iter().map(|(_, e)| e)
+    }
+
+    /// Says which hosts the one that has stored the batch stands in for. Nobody hears of them otherwise.
+    fn tell(&self, hosts: &mut [Host], stored_at: usize) {
+        let by = hosts[stored_at].address.to_string();
+        for (at, e) in self.failed.iter().filter(|(at, _)| *at != stored_at) {
+            let host = &mut hosts[*at];
+            if !std::mem::replace(&mut host.is_told, true) {
+                log::warn!("{} has failed, {by} stands in for it: {e}", host.address);
+            }
+        }
     }
 
     /// No host will take it.
     fn is_hopeless(&self) -> bool {
-        self.failed.last().is_some_and(|e| e.outcome == Outcome::TooLarge)
+        self.failed.last().is_some_and(|(_, e)| e.outcome == Outcome::TooLarge)
     }
 
-    /// One error for all of them: what one host may have stored is not undone by the refusal of another.
+    /// One error for all of them: what one host has stored, or may have, is not undone by the refusal of another. They
+    /// all had the same batch from its first event on, so how far it came is the furthest that it came at any host.
     fn into_error(self) -> Error {
         let weight = |o: Outcome| match o {
             Outcome::TooLarge => 3,
@@ -213,13 +239,17 @@ impl Tries {
             Outcome::Refused => 1,
             Outcome::NotSent => 0,
         };
-        let mut whys: Vec<&str> = self.failed.iter().map(|e| e.why.as_str()).collect();
+        let mut whys: Vec<&str> = self.errors().map(|e| e.why.as_str()).collect();
         whys.dedup();
         let why = whys.join("; ");
-        let most = |count: fn(&Error) -> usize| self.failed.iter().map(count).max().unwrap_or(0);
-        let (acknowledged, failed) = (most(|e| e.acknowledged), most(|e| e.failed));
-        let outcome = self.failed.iter().map(|e| e.outcome).max_by_key(|o| weight(*o));
-        Error { outcome: outcome.unwrap_or(Outcome::NotSent), why, acknowledged, failed }
+        let end = |e: &Error| e.acknowledged + e.failed;
+        let acknowledged = self.errors().map(|e| e.acknowledged).max().unwrap_or(0);
+        // What has no answer says nothing where another host has stored that much.
+        let is_told = |e: &&Error| e.outcome != Outcome::Unknown || end(e) > acknowledged;
+        let outcome = self.errors().filter(is_told).map(|e| e.outcome).max_by_key(|o| weight(*o));
+        let outcome = outcome.unwrap_or(Outcome::NotSent);
+        let last = self.errors().filter(|e| e.outcome == outcome).map(end).max().unwrap_or(0);
+        Error { outcome, why, acknowledged, failed: last.saturating_sub(acknowledged) }
     }
 }
 

@@ -14,20 +14,17 @@ const MOST_EMPTY: usize = 256 << 10;
 /// What a stored block holds at most (RFC 1951, 3.2.4).
 const BLOCK: usize = 0xffff;
 
-/// Reads one direction.
+/// Reads one direction. From its first bytes on it takes some 44 KB, which stay as long as the stream may go on: blocks
+/// to come may refer to the last 32 KiB of text.
+#[derive(Default)]
 pub struct Inflater {
-    stream: Decompress,
+    /// Made when something has come, given back at the end.
+    stream: Option<Decompress>,
     /// Read and not inflated yet.
     rest: Vec<u8>,
     /// The last call made something: there may be more, also where all that was read is used and `out` was not filled.
     has_more: bool,
     has_ended: bool,
-}
-
-impl Default for Inflater {
-    fn default() -> Inflater {
-        Inflater { stream: Decompress::new(true), rest: Vec::new(), has_more: false, has_ended: false }
-    }
 }
 
 impl Inflater {
@@ -68,15 +65,17 @@ impl Inflater {
 
     /// Returns how many bytes were used, and made.
     fn inflate(&mut self, input: &[u8], out: &mut [u8]) -> io::Result<(usize, usize)> {
-        let (used, made) = (self.stream.total_in(), self.stream.total_out());
-        let status = self.stream.decompress(input, out, FlushDecompress::None).map_err(|e| {
+        let stream = self.stream.get_or_insert_with(|| Decompress::new(true));
+        let (used, made) = (stream.total_in(), stream.total_out());
+        let status = stream.decompress(input, out, FlushDecompress::None).map_err(|e| {
             let what = format!("no deflate stream, which compression-type asks for on both ends: {e}");
             io::Error::new(io::ErrorKind::InvalidData, what)
         })?;
-        let used = (self.stream.total_in() - used) as usize;
-        let made = (self.stream.total_out() - made) as usize;
+        let used = (stream.total_in() - used) as usize;
+        let made = (stream.total_out() - made) as usize;
         self.has_ended = status == Status::StreamEnd;
         self.has_more = made > 0 && !self.has_ended;
+        self.stream.take_if(|_| self.has_ended);
         Ok((used, made))
     }
 }
@@ -159,6 +158,19 @@ mod tests {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    #[test]
+    fn only_a_stream_that_goes_on_takes_memory() {
+        let mut stream = Vec::new();
+        put_stored(true, b"text", &mut stream);
+        let (mut z, mut out) = (Inflater::default(), [0; 100]);
+        let nothing_yet = z.read(&mut Slow(&[], 2), &mut out).unwrap_err();
+        assert_eq!((nothing_yet.kind(), z.stream.is_some()), (io::ErrorKind::WouldBlock, false));
+        assert_eq!((z.read(&mut &stream[..], &mut out).unwrap(), z.stream.is_some()), (4, true));
+        // An empty last block, and the checksum.
+        let end = [&[1, 0, 0, 0xff, 0xff][..], &0x0467_01c6u32.to_be_bytes()].concat();
+        assert_eq!((z.read(&mut &end[..], &mut out).unwrap(), z.stream.is_some()), (0, false));
     }
 
     #[test]

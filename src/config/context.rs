@@ -2,18 +2,24 @@
 //!
 //! Getters name a declared key; asking for an undeclared one, or with the wrong type, is a mistake in the
 //! code and panics (every component has a test that builds it). No getter can fail on what the user wrote:
-//! that was reported when the context was made. Belongs to the thread that builds the component.
+//! that was reported when the context was made (`parse`). Belongs to the thread that builds the component.
 
 use super::nearest::nearest;
-use super::problem::{Place, Problems, Severity};
-use super::property::{Property, Shown, HIDDEN};
-use super::spec::{Bad, Declared, Default, Key, Kind, Type};
-use super::value::{parse_value, Value};
+use super::problem::{Place, Severity};
+use super::property::{Shown, HIDDEN};
+use super::spec::{Declared, Kind, Type};
+use super::value::Value;
 use crate::codec::pattern::Pattern;
 use crate::event;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+mod doubts;
+mod parse;
+
+use doubts::Doubts;
 
 /// Finds declarations by the type names and classes users write.
 pub trait Catalog: Sync {
@@ -55,7 +61,14 @@ pub struct Context {
     place: Place,
     /// The values, by key, that no message may show.
     hidden: BTreeMap<String, String>,
+    /// While it is judged, and in one that nothing is built from: the keys whose values are not known.
+    doubts: Option<Arc<Doubts>>,
 }
+
+/// A context with errors, which have been reported. Nothing can be built from it, but what it has can be judged: ask it
+/// which keys [are known](Context::is_known).
+#[derive(Debug)]
+pub struct Doubtful(pub Box<Context>);
 
 /// What it is and which keys it has: any value may be a secret, also of a key whose name does not say so.
 impl fmt::Debug for Context {
@@ -66,209 +79,6 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    /// Parses `properties` of the component at `path` (such as `a1.sources.r1`). Adds what is wrong to
-    /// `problems`; with an error among it there is no context. `reserved` names the keys that the wiring reads.
-    pub fn parse(
-        declared: &'static Declared,
-        path: &str,
-        place: &Place,
-        properties: &[Property],
-        reserved: &[&str],
-        catalog: &dyn Catalog,
-        problems: &mut Problems,
-    ) -> Option<Context> {
-        let before = problems.errors();
-        let mut c = Context {
-            name: path.rsplit('.').next().unwrap_or(path).to_owned(),
-            path: path.to_owned(),
-            declared,
-            values: BTreeMap::new(),
-            places: properties.iter().map(|p| (p.name.clone(), p.place.clone())).collect(),
-            place: place.clone(),
-            hidden: properties
-                .iter()
-                .filter(|p| p.is_secret())
-                .map(|p| (p.name.clone(), p.value.clone()))
-                .collect(),
-        };
-        problems.uses(declared);
-        for key in declared.all_keys() {
-            c.read(key, properties, catalog, problems);
-        }
-        for p in properties {
-            if !reserved.contains(&p.name.as_str()) && !c.declares(&p.name) {
-                let what = match catalog.unsupported_key(declared.kind, declared.name, &p.name) {
-                    Some(what) => what,
-                    None => unknown_key(declared, &p.name, reserved),
-                };
-                problems.warning(&p.place, format!("{path}.{}", p.name), what);
-            }
-        }
-        if problems.errors() == before {
-            for (key, what) in declared.checks().flat_map(|check| check(&c)) {
-                problems.error(c.place(key), c.full(key), c.without_hidden(key, what));
-            }
-            for (key, what) in declared.advice.into_iter().flat_map(|advice| advice(&c)) {
-                problems.warning(c.place(key), c.full(key), c.without_hidden(key, what));
-            }
-        }
-        (problems.errors() == before).then_some(c)
-    }
-
-    fn declares(&self, name: &str) -> bool {
-        self.declared.all_keys().any(|k| match k.ty {
-            Type::Prefix | Type::ChannelsBelow => name.starts_with(k.name),
-            Type::Component(_) | Type::Components(..) => {
-                name == k.name || name.strip_prefix(k.name).is_some_and(|r| r.starts_with('.'))
-            }
-            _ => name == k.name,
-        })
-    }
-
-    fn read(
-        &mut self,
-        key: &'static Key,
-        properties: &[Property],
-        catalog: &dyn Catalog,
-        problems: &mut Problems,
-    ) {
-        if matches!(key.ty, Type::Prefix | Type::ChannelsBelow) {
-            let map = properties
-                .iter()
-                .filter_map(|p| Some((p.name.strip_prefix(key.name)?.to_owned(), p.value.clone())))
-                .collect();
-            self.values.insert(key.name, Value::Map(map));
-            return;
-        }
-        let full = format!("{}.{}", self.path, key.name);
-        let given = properties.iter().find(|p| p.name == key.name);
-        let fallback = match key.default {
-            Default::Is(text) => Some(text),
-            _ => None,
-        };
-        let place = given.map_or(&self.place, |p| &p.place).clone();
-        let Some(text) = given.map(|p| p.value.as_str()).or(fallback) else {
-            if key.default == Default::Required {
-                problems.error(&place, full, format!("required key is missing; {}", key.help));
-            }
-            return;
-        };
-        if let (Some(why), Some(_)) = (key.ignored, given) {
-            problems.ignored(&place, &full, why);
-        }
-        let shown = Shown { text, is_hidden: self.hidden.contains_key(key.name) };
-        let parsed = match key.ty {
-            Type::Component(kind) => {
-                self.component_of(kind, key, shown, &place, properties, catalog, problems)
-            }
-            Type::Components(kind, default) => {
-                Ok(self.components_of(kind, default, key, shown, &place, properties, catalog, problems))
-            }
-            _ => parse_value(key.ty, shown).map(Some),
-        };
-        match parsed {
-            Ok(Some(v)) => {
-                if key.ty == Type::Bool
-                    && !text.eq_ignore_ascii_case("true")
-                    && !text.eq_ignore_ascii_case("false")
-                {
-                    problems.warning(
-                        &place,
-                        full,
-                        format!("{shown} means false, as in Flume; write true or false"),
-                    );
-                }
-                self.values.insert(key.name, v);
-            }
-            Ok(None) => {}
-            Err(why) if falls_back(key.bad, text) => {
-                let used = fallback.map_or("its default".to_owned(), |d| d.to_owned());
-                problems.warning(&place, full, format!("{why}; using {used}, as Flume does"));
-                if let Some(v) =
-                    fallback.and_then(|d| parse_value(key.ty, Shown { text: d, is_hidden: false }).ok())
-                {
-                    self.values.insert(key.name, v);
-                }
-            }
-            Err(why) => problems.error(&place, full, why),
-        }
-    }
-
-    /// `None`: the part has errors, which have been reported.
-    #[allow(clippy::too_many_arguments)]
-    fn component_of(
-        &self,
-        kind: Kind,
-        key: &'static Key,
-        type_name: Shown<'_>,
-        place: &Place,
-        properties: &[Property],
-        catalog: &dyn Catalog,
-        problems: &mut Problems,
-    ) -> Result<Option<Value>, String> {
-        let Some(declared) = catalog.find(kind, type_name.text) else {
-            return Err(unknown_shown_type(kind, type_name, catalog));
-        };
-        let below = format!("{}.", key.name);
-        // A key declared by the owner (`sink.pathManager` beside `sink.pathManager.prefix`) is not the part's.
-        let is_owners = |p: &&Property| self.declared.all_keys().any(|k| k.name == p.name);
-        let inner: Vec<Property> = properties
-            .iter()
-            .filter(|p| !is_owners(p))
-            .filter_map(|p| Some(Property { name: p.name.strip_prefix(&below)?.to_owned(), ..p.clone() }))
-            .collect();
-        let path = format!("{}.{}", self.path, key.name);
-        // Without a context its errors are among the problems already: they make the owner fail too.
-        let inner = Context::parse(declared, &path, place, &inner, &[], catalog, problems);
-        Ok(inner.map(|c| Value::Component(Box::new(c))))
-    }
-
-    /// `None`: some part has errors, which have been reported.
-    #[allow(clippy::too_many_arguments)]
-    fn components_of(
-        &self,
-        kind: Kind,
-        default: &str,
-        key: &'static Key,
-        listing: Shown<'_>,
-        listed: &Place,
-        properties: &[Property],
-        catalog: &dyn Catalog,
-        problems: &mut Problems,
-    ) -> Option<Value> {
-        let names: Vec<&str> = listing.text.split_whitespace().collect();
-        let below = format!("{}.", key.name);
-        let mut made = Vec::new();
-        for name in &names {
-            let own = format!("{below}{name}.");
-            let inner: Vec<Property> = properties
-                .iter()
-                .filter_map(|p| Some(Property { name: p.name.strip_prefix(&own)?.to_owned(), ..p.clone() }))
-                .collect();
-            let given = inner.iter().find(|p| p.name == "type");
-            let place = given.map_or(listed, |p| &p.place);
-            let shown = Shown { text: name, is_hidden: listing.is_hidden }.bare();
-            let path = format!("{}.{below}{shown}", self.path);
-            let text = given.map_or(default, |p| p.value.as_str());
-            let Some(declared) = catalog.find(kind, text) else {
-                let type_name = Shown { text, is_hidden: given.is_some_and(Property::is_secret) };
-                problems.error(place, format!("{path}.type"), unknown_shown_type(kind, type_name, catalog));
-                continue;
-            };
-            let part = Context::parse(declared, &path, place, &inner, &["type"], catalog, problems);
-            made.extend(part.map(|c| Context { name: (*name).to_owned(), ..c }));
-        }
-        let mut said = BTreeSet::new();
-        for p in properties {
-            let Some(name) = p.name.strip_prefix(&below).and_then(|r| r.split('.').next()) else { continue };
-            if !names.contains(&name) && said.insert(name) {
-                let what = format!("unused: {}.{} does not list it", self.path, key.name);
-                problems.warning(&p.place, format!("{}.{below}{name}", self.path), what);
-            }
-        }
-        (made.len() == names.len()).then_some(Value::Components(made))
-    }
-
     /// Whether both would build the same component, wherever in a file they stand.
     pub fn says_the_same(&self, other: &Context) -> bool {
         std::ptr::eq(self.declared, other.declared)
@@ -344,7 +154,17 @@ impl Context {
             "{}: undeclared key {key}",
             self.declared.name
         );
+        if let Some(doubts) = &self.doubts {
+            doubts.asked_for(key);
+        }
         self.values.get(key)
+    }
+
+    /// Whether a key has the value that it is meant to have. While a component is judged it may not, because what the
+    /// user wrote is no good: then it has its default, or nothing. A check whose findings hang on several keys asks this
+    /// first; what any other check says is dropped when it has looked at such a key.
+    pub fn is_known(&self, key: &str) -> bool {
+        self.doubts.as_ref().is_none_or(|d| !d.has(key))
     }
 
     /// Text, path or choice; `None` only for keys without a default.
@@ -432,21 +252,6 @@ impl Context {
             _ => panic!("{prefix} is not a prefix"),
         }
     }
-}
-
-/// Whether a value that is no good means the default.
-fn falls_back(bad: Bad, text: &str) -> bool {
-    match bad {
-        Bad::Refuse => false,
-        Bad::Default => true,
-        Bad::DefaultIfOutOfRange => text.parse::<i64>().is_ok(),
-    }
-}
-
-fn unknown_key(declared: &Declared, key: &str, reserved: &[&str]) -> String {
-    let known = declared.all_keys().map(|k| k.name).chain(reserved.iter().copied());
-    let hint = nearest(key, known).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-    format!("unknown key of {} {}: ignored{hint}", declared.kind.word(), declared.name)
 }
 
 /// The message for a type name nobody declares, which may be one that is not to be shown.

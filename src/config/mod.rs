@@ -3,7 +3,7 @@
 //! `loader` reads the files and URIs (each an `origin`), `properties` is their grammar, `interpolate` replaces
 //! expressions, `tree` sorts properties into agents and components, `filter` asks for secrets, `wiring` resolves
 //! what refers to what, `context` holds one component's typed settings, `spec` is how components declare their
-//! keys, `sink_keys` those that all sinks have, `problem` collects what is wrong. Everything runs on the
+//! keys, `sink_keys` those that all sinks have, `problem` collects what is wrong, `suggest` what was meant. Everything runs on the
 //! thread that starts or reloads the agent.
 
 mod context;
@@ -19,6 +19,7 @@ pub mod properties;
 mod property;
 mod sink_keys;
 mod spec;
+mod suggest;
 pub mod tree;
 mod value;
 mod wiring;
@@ -26,7 +27,7 @@ mod wiring;
 #[cfg(test)]
 pub mod testing;
 
-pub use context::{unknown_type, Catalog, Context, GroupCheck, GroupFinding};
+pub use context::{unknown_type, Catalog, Context, Doubtful, GroupCheck, GroupFinding};
 pub use filter::{ConfigFilterSpec, CONFIG_FILTERS};
 pub use loader::Loader;
 pub use nearest::nearest;

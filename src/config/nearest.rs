@@ -3,9 +3,13 @@
 /// The candidate at the smallest edit distance from `word`, if that is small for its length. Of several it is the first
 /// in the alphabet, whatever order they come in.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
-    let (distance, best) = known.map(|k| (distance(&lower, &k.to_lowercase()), k)).min()?;
-    (distance <= (word.chars().count() / 3).clamp(1, 4)).then_some(best)
+    known.filter_map(|k| Some((closeness(word, k)?, k))).min().map(|(_, best)| best)
+}
+
+/// The edit distance, if it is small for the length of `word`.
+pub fn closeness(word: &str, known: &str) -> Option<usize> {
+    let distance = distance(&word.to_lowercase(), &known.to_lowercase());
+    (distance <= (word.chars().count() / 3).clamp(1, 4)).then_some(distance)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`.

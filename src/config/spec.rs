@@ -44,6 +44,15 @@ impl Kind {
         }
     }
 
+    /// What stands behind a key that is a prefix, as shown to users.
+    pub fn below(self) -> &'static str {
+        match self {
+            Kind::Processor => "<sink>",
+            Kind::Selector => "<value>",
+            _ => "<name>",
+        }
+    }
+
     /// The keys that every component of this kind has beside its own.
     fn shared_keys(self) -> &'static [Key] {
         match self {
@@ -181,7 +190,8 @@ pub struct Declared {
     /// checked against the transactionCapacity of its channels.
     pub batch_key: Option<&'static str>,
     /// What no single key shows: keys that contradict each other, values only their user can judge.
-    /// Called with settings that parsed; names the key at fault and what is wrong with it.
+    /// Names the key at fault and what is wrong with it. Called also when a key did not parse, which then has its default
+    /// or, without one, no value: see [`Context::is_known`](super::Context::is_known).
     pub check: Option<Check>,
     /// What may be said of settings that are right, and are perhaps not what was meant: a warning each.
     pub advice: Option<Check>,

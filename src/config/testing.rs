@@ -160,5 +160,5 @@ pub fn context(
     let properties: Vec<Property> = keys.iter().map(one).collect();
     let mut problems = Problems::default();
     let made = Context::parse(declared, "a1.x.x1", &place, &properties, &[], catalog, &mut problems);
-    made.ok_or_else(|| problems.sorted().iter().map(|p| p.to_string()).collect())
+    made.map_err(|_| problems.sorted().iter().map(|p| p.to_string()).collect())
 }

@@ -3,7 +3,8 @@
 //! Decides severity. An error is what Flume drops a component for or dies of, in the agent that runs; all else
 //! warns. One mistake makes one finding: what only follows from it (a sink on a channel that has an error) goes
 //! without a word, but is not in the plan either. `judge` looks at single components, `flow` at sources and
-//! sinks, `groups` at sink groups. Called by the thread that starts or reloads the agent; no locks.
+//! sinks, `selectors` at what a source's selector names, `groups` at sink groups. Called by the thread that starts
+//! or reloads the agent; no locks.
 
 /// Said of a name with a comma in it.
 const NO_COMMAS: &str = " (names are separated by white space, not by commas)";
@@ -11,10 +12,11 @@ const NO_COMMAS: &str = " (names are separated by white space, not by commas)";
 mod flow;
 mod groups;
 mod judge;
+mod selectors;
 #[cfg(test)]
 mod tests;
 
-use super::context::{Catalog, Context};
+use super::context::{Catalog, Context, Doubtful};
 use super::filter;
 use super::interpolate::{interpolate, Lookups};
 use super::nearest::nearest;

@@ -58,7 +58,8 @@ static MILLIS: ExtractorSerializerSpec = Spec {
         ]],
         batch_key: None,
         check: Some(|ctx| {
-            JodaFormat::new(pattern(ctx)).err().map(|why| ("pattern", why)).into_iter().collect()
+            let format = ctx.text("pattern").map(JodaFormat::new);
+            format.and_then(Result::err).map(|why| ("pattern", why)).into_iter().collect()
         }),
         advice: None,
         differs: &["a text that is no date leaves the header out, counted as InterceptorFailCount; Flume fails the batch"],

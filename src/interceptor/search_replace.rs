@@ -48,8 +48,8 @@ pub static SPEC: InterceptorSpec = Spec {
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
-    if let Err(why) = replacement(ctx) {
-        wrong.push(("replaceString", why));
+    if ctx.is_known("searchPattern") {
+        wrong.extend(replacement(ctx).err().map(|why| ("replaceString", why)));
     }
     let name = ctx.text("charset").expect("has a default");
     if Charset::named(name).is_none() {

@@ -27,7 +27,7 @@ fn parse(spec: &'static InterceptorSpec, conf: &[(&str, &str)]) -> (Option<Conte
         conf.iter().zip(1..).map(|((k, v), line)| Property::new(*k, *v, place(line))).collect();
     let mut problems = Problems::default();
     let c = Context::parse(&spec.declared, "a1.i1", &place(0), &properties, &[], &Serializers, &mut problems);
-    (c, problems)
+    (c.ok(), problems)
 }
 
 /// An interceptor with these settings, which are right, and the counters of its source.

@@ -13,35 +13,32 @@
 //! hand, read one buffer. Interest never changes: the socket is registered once, edge-triggered, and the flags
 //! `readable` and `writable` remember. Called by its loop's thread only.
 
+use super::budget::Grant;
 use super::intake::Intake;
 use super::outbox::Outbox;
 use super::park::Pending;
 use super::transport::Transport;
-use super::{After, Peer, Protocol, Session, Settings};
+use super::{Peer, Protocol, Session, Settings};
 use crate::channel::Wake;
 use crate::codec::Then;
 use crate::deliver::Deliver;
 use crate::event::{Batch, BufferPool};
 use mio::net::TcpStream;
-use std::io::{self, Read};
-use std::net::Shutdown;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+mod answers;
+mod clock;
+mod ending;
 mod heir;
+mod memory;
+mod opening;
 
 pub(super) use heir::Heir;
 
-/// How long an ended connection's input is dropped before it is closed.
-const DISCARD: Duration = Duration::from_millis(500);
-/// What a session may hold of an unfinished message before its time counts.
-const SMALL: usize = 4096;
-/// A connection that talked this lately may have answers on their way.
-const RECENT: Duration = Duration::from_secs(1);
-/// How long a peer's name may take.
-const NAMING: Duration = Duration::from_secs(5);
-/// What a connection may still bring once its source stops: more than a socket's receive buffer holds.
-const LAST_READ: usize = 8 << 20;
+use clock::MessageClock;
+use memory::SMALL;
 
 /// What a turn may use.
 pub(super) struct Turn<'a> {
@@ -78,10 +75,8 @@ pub(super) struct Conn {
     pub socket: TcpStream,
     pub peer: Peer,
     pub intake: Intake,
-    /// Waits for budget.
-    pub starved: bool,
-    /// Was given the budget for its next read.
-    pub granted: bool,
+    /// What it has of the budget.
+    pub grant: Grant,
     /// Bytes this connection was last counted with.
     pub charged: usize,
     pub writable: bool,
@@ -100,8 +95,8 @@ pub(super) struct Conn {
     /// What to log of its end.
     broken: Option<String>,
     last_active: Instant,
-    /// Since when the message being received holds a buffer.
-    message_since: Option<Instant>,
+    /// Times the message being received, where that holds memory.
+    message: MessageClock,
     out_since: Option<Instant>,
     /// Bytes it may still read, once its source stops.
     last_read: Option<usize>,
@@ -126,8 +121,7 @@ impl Conn {
             pending: Pending::new(deliver.clone(), wake, peer.addr),
             peer,
             intake: Intake::of_new_socket(),
-            starved: false,
-            granted: false,
+            grant: Grant::None,
             charged: 0,
             writable: true,
             hang_up: false,
@@ -140,60 +134,13 @@ impl Conn {
             dead: false,
             broken: None,
             last_active: now,
-            message_since: None,
+            message: MessageClock::default(),
             out_since: None,
             last_read: None,
             stop_at: None,
             heir: None,
             next_protocol: None,
         }
-    }
-
-    /// The peer's name is known, or not wanted: the conversation begins.
-    pub fn open(&mut self, protocol: &dyn Protocol, name: Option<String>) {
-        if self.state == State::Naming {
-            self.peer.name = name;
-            self.state = State::Open;
-            if protocol.deflates() {
-                self.transport = Transport::deflate();
-            }
-            match protocol.refuses(&self.peer) {
-                Some(why) => self.turn_away(why),
-                None => self.converse(protocol),
-            }
-        }
-    }
-
-    /// Begins a session.
-    fn converse(&mut self, protocol: &dyn Protocol) {
-        self.session = Some(protocol.open(&self.peer));
-        self.pending.can_refuse = protocol.can_refuse();
-        self.pending.makes_calls = protocol.makes_calls();
-    }
-
-    /// This peer is not served.
-    fn turn_away(&mut self, why: String) {
-        self.pending.deliver.counters.connection_refused.one();
-        self.broken = Some(why);
-        self.dead = true;
-        self.intake.eof = true;
-        self.state = State::Ending;
-    }
-
-    /// Bytes of a message that will not come to its end.
-    fn unfinished(&self) -> usize {
-        let session = self.session.as_ref().filter(|_| self.pending.makes_calls).map_or(0, |s| s.memory());
-        self.intake.unfinished() + session
-    }
-
-    pub fn is_naming(&self) -> bool {
-        self.state == State::Naming
-    }
-
-    /// Its source stops: what the socket holds is read once, everything is settled until `deadline`.
-    pub fn stop(&mut self, deadline: Instant) {
-        self.last_read.get_or_insert(LAST_READ);
-        self.stop_at = Some(deadline);
     }
 
     /// Does a turn's worth of work.
@@ -205,46 +152,6 @@ impl Conn {
                 self.judge(t, false)
             }
         }
-    }
-
-    /// Nobody takes our answers any more. What the peer sent before is read on, to the error or end behind it.
-    fn deafen(&mut self, e: &io::Error) {
-        self.dead = true;
-        self.out = Outbox::default();
-        self.out_since = None;
-        self.intake.readable = true;
-        self.broken.get_or_insert_with(|| e.to_string());
-    }
-
-    /// Times a message that holds memory and is not complete; not while it is we who do not read on.
-    fn run_clock(&mut self, t: &Turn<'_>, starved: bool) {
-        let held = self.intake.holds_buffer() || self.session.as_ref().is_some_and(|s| s.memory() > SMALL);
-        let ours = !self.may_decode(t) || (starved && self.message_since.is_none());
-        if !held || ours {
-            self.message_since = None;
-        } else {
-            self.message_since.get_or_insert(t.now);
-        }
-    }
-
-    /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
-    fn break_off(&mut self, e: &io::Error) {
-        let rest = self.unfinished();
-        if rest > 0 {
-            self.pending.deliver.counters.event_read_fail.one();
-            self.broken = Some(format!("{e}; {rest} bytes of an unfinished message dropped"));
-        }
-        if e.kind() == io::ErrorKind::InvalidData {
-            self.pending.deliver.counters.event_read_fail.one();
-            self.broken.get_or_insert_with(|| e.to_string());
-        }
-        self.intake.discard();
-        self.intake.eof = true;
-        self.out = Outbox::default();
-        self.out_since = None;
-        self.fault = None;
-        self.dead = true;
-        self.state = State::Ending;
     }
 
     fn work(&mut self, t: &Turn<'_>) -> io::Result<Step> {
@@ -292,6 +199,7 @@ impl Conn {
     fn may_decode(&self, t: &Turn<'_>) -> bool {
         self.state == State::Open
             && self.heir.is_none()
+            && !self.is_due_to_change()
             && !self.pending.is_parked()
             && self.pending.open() < t.settings.max_pipelined
             && !self.out.is_crowded()
@@ -301,6 +209,7 @@ impl Conn {
         self.may_decode(t)
             && self.intake.in_hand().is_none()
             && self.intake.readable
+            && self.grant != Grant::Settles
             && self.last_read != Some(0)
     }
 
@@ -347,56 +256,6 @@ impl Conn {
         }
     }
 
-    /// Which deadline has passed that ends the connection, if one has.
-    fn stalled(&self, t: &Turn<'_>) -> Option<&'static str> {
-        let idle = t.settings.idle.is_some_and(|d| self.last_active + d <= t.now) && self.pending.is_empty();
-        let deaf = self.out_since.is_some_and(|s| s + t.settings.answer <= t.now);
-        if deaf {
-            return Some("it takes none of its answers");
-        }
-        if self.message_since.is_some_and(|s| s + t.settings.message <= t.now) {
-            return Some("a message did not come to its end within messageTimeout");
-        }
-        idle.then_some("nothing happened on it for idleTimeout")
-    }
-
-    /// Answers are out: shuts our side. A peer that gets answers has its input drained for a moment first.
-    fn end(&mut self, t: &Turn<'_>) -> Step {
-        let unfinished = self.unfinished();
-        // What broke the protocol has been counted.
-        if unfinished > 0 && self.broken.is_none() {
-            self.pending.deliver.counters.event_read_fail.one();
-            self.broken = self
-                .pending
-                .makes_calls
-                .then(|| format!("it closed within a message, of which some {unfinished} bytes had come"));
-        }
-        let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
-        if self.intake.eof || !talked {
-            return Step::Closed(self.broken.take());
-        }
-        let _ = self.socket.shutdown(Shutdown::Write);
-        self.intake.discard();
-        self.state = State::Discarding;
-        self.state_since = t.now;
-        Step::Again
-    }
-
-    fn discard(&mut self, t: &Turn<'_>) -> io::Result<Step> {
-        let mut scrap = [0; 8192];
-        for _ in 0..16 {
-            match self.socket.read(&mut scrap) {
-                Ok(0) => return Ok(Step::Closed(self.broken.take())),
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Ok(Step::Closed(self.broken.take())),
-            }
-        }
-        let over = self.state_since + DISCARD <= t.now || self.stop_at.is_some_and(|at| at <= t.now);
-        Ok(if over { Step::Closed(self.broken.take()) } else { Step::Wait })
-    }
-
     /// Decodes what is in hand until it needs more, something parks, or enough answers are open.
     fn decode(&mut self, t: &Turn<'_>) {
         while self.may_decode(t) {
@@ -429,88 +288,15 @@ impl Conn {
                 }
             };
             // A session that takes in a message piece by piece is still at the same message.
-            if complete || (decoded.used > 0 && session.memory() <= SMALL) {
-                self.message_since = None;
-            }
+            let ended = complete || (decoded.used > 0 && session.memory() <= SMALL);
             if complete {
                 self.pending.offer(batch, call, t.now);
+            }
+            if ended {
+                self.message_ended();
                 self.settle();
             }
         }
-    }
-
-    /// Writes the answers whose turn has come.
-    fn settle(&mut self) {
-        let (session, transport, out) = (&mut self.session, &mut self.transport, self.out.bytes());
-        let mut after = After::Continue;
-        let mut inner = Vec::new();
-        self.pending.settle(&mut |events, outcome| {
-            if let (Some(session), After::Continue) = (session.as_mut(), after) {
-                let over = if transport.holds_back() { &mut inner } else { &mut *out };
-                if session.answer(events, outcome, over) == After::Close {
-                    after = After::Close;
-                }
-            }
-        });
-        transport.put(&inner, out);
-        if after == After::Close && self.state == State::Open {
-            self.state = State::Ending;
-            self.intake.discard();
-        }
-    }
-
-    fn flush(&mut self, t: &Turn<'_>) -> io::Result<()> {
-        if self.dead {
-            self.out = Outbox::default();
-        }
-        if self.out.is_empty() {
-            self.out_since = None;
-            return Ok(());
-        }
-        if !self.writable {
-            return Ok(());
-        }
-        let sent = self.out.flush(&mut self.socket)?;
-        if sent > 0 {
-            self.last_active = t.now;
-            self.out_since = None;
-        }
-        if !self.out.is_empty() {
-            self.writable = false;
-            self.out_since.get_or_insert(t.now);
-        }
-        Ok(())
-    }
-
-    /// When this connection wants a turn although nothing happens.
-    pub fn deadline(&self, settings: &Settings) -> Option<Instant> {
-        match self.state {
-            State::Naming => {
-                return Some(
-                    self.stop_at.map_or(self.state_since + NAMING, |at| at.min(self.state_since + NAMING)),
-                )
-            }
-            State::Discarding => return Some(self.state_since + DISCARD),
-            State::Open | State::Ending => {}
-        }
-        [
-            self.pending.deadline(),
-            self.out_since.map(|s| s + settings.answer),
-            self.message_since.map(|s| s + settings.message),
-            settings.idle.filter(|_| self.pending.is_empty()).map(|d| self.last_active + d),
-            self.stop_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Bytes to count against the agent's budget: those that a deadline or a channel sets free in time. A small
-    /// beginning of a message may lie here for ever, so it is not counted; the number of connections bounds those.
-    pub fn in_flight(&self) -> usize {
-        let session = self.session.as_ref().map_or(0, |s| s.memory());
-        let large = if session > SMALL { session } else { 0 };
-        self.intake.memory() + self.out.memory() + large + self.pending.in_flight()
     }
 }
 

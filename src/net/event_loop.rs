@@ -1,11 +1,12 @@
-//! The loop itself: one thread, one poll, everything it owns in one struct. `sources` has the life of a source on it.
+//! The loop itself: one thread, one poll, everything it owns in one struct. `sources` has the life of a source on it,
+//! `turns` what a connection's turn comes to.
 //!
 //! A turn waits for events (not at all while somebody is in the run queue), marks who can go on, serves the queue
 //! for a bounded time in an order fair to sources, then the deadlines. No lock is held across anything here; the
 //! hand-over structures in `handle` are leaves.
 
 use super::budget::Budget;
-use super::conn::{Conn, Step, Turn};
+use super::conn::Conn;
 use super::deadlines::Deadlines;
 use super::handle::{Command, ConnWake, Loops, Shared, SourceId};
 use super::listener::Listener;
@@ -26,6 +27,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 mod sources;
+mod turns;
 
 const WAKER: mio::Token = mio::Token(usize::MAX);
 /// What one read can bring.
@@ -216,72 +218,6 @@ impl EventLoop {
         }
     }
 
-    fn step(&mut self, token: Token, now: Instant) {
-        let sources = self.sources.len();
-        let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
-        let Some(s) = self.sources.get_mut(source) else { return };
-        let need = c.intake.next_read(&self.pool);
-        let granted = std::mem::take(&mut c.granted);
-        let may_read = granted || self.budget.may_read(&s.share, sources, c.charged, need);
-        let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
-        let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
-            .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
-        let charge = c.in_flight();
-        let before = std::mem::replace(&mut c.charged, charge);
-        self.budget.count(&mut s.share, before, charge);
-        match step {
-            Step::Closed(why) => return self.close(token, why),
-            Step::Again => self.enqueue(token),
-            Step::Starved if !std::mem::replace(&mut c.starved, true) => s.share.wait(token),
-            Step::Starved | Step::Wait => {}
-        }
-        self.feed_starved();
-        let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };
-        if let Some(at) = c.deadline(&self.settings) {
-            self.deadlines.at_latest(token, at);
-        }
-    }
-
-    /// Budget came free: those who waited for it go on.
-    fn feed_starved(&mut self) {
-        let sources = self.sources.len();
-        let mut fed = Vec::new();
-        for s in self.sources.values_mut().filter(|s| s.share.is_waited_for()) {
-            let (entries, pool) = (&mut self.entries, &self.pool);
-            fed.append(&mut self.budget.feed(&mut s.share, sources, |token| {
-                match &entries.get_mut(token)?.kind {
-                    Kind::Conn(c) => Some((c.charged, c.intake.next_read(pool))),
-                    _ => None,
-                }
-            }));
-        }
-        for token in fed {
-            if let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
-                c.starved = false;
-                c.granted = true;
-            }
-            self.enqueue(token);
-        }
-    }
-
-    fn close(&mut self, token: Token, why: Option<String>) {
-        self.deadlines.forget(token);
-        let Some(Entry { source, kind: Kind::Conn(mut c), .. }) = self.entries.remove(token) else { return };
-        let _ = self.poll.registry().deregister(&mut c.socket);
-        if let Some(s) = self.sources.get_mut(&source) {
-            s.connections.remove(&token);
-            self.budget.count(&mut s.share, c.charged, 0);
-            if let Some(why) = why {
-                if let Some(note) = self.told.pass(Instant::now()) {
-                    let name = &s.deliver.counters.name;
-                    log::warn!("source {name}: connection from {} ended: {why}{note}", c.peer.addr);
-                }
-            }
-        }
-        drop(c);
-        self.feed_starved();
-    }
-
     /// A turn of a datagram socket; `true` when more may wait.
     fn receive(&mut self, token: Token, now: Instant) -> bool {
         let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return false };
@@ -305,8 +241,9 @@ impl EventLoop {
             }
             Command::Named(token, name) => {
                 if let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
-                    if let Some(p) = self.sources.get(source).and_then(|s| s.protocol.as_ref()) {
-                        c.open(p.as_ref(), Some(name));
+                    match self.sources.get(source).and_then(|s| s.protocol.as_ref()) {
+                        Some(p) if c.is_naming() => c.open(p.as_ref(), Some(name)),
+                        _ => c.named(name),
                     }
                     self.enqueue(token);
                 }

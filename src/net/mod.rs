@@ -43,7 +43,8 @@ pub use throttle::Throttle;
 pub struct Settings {
     /// Open connections of one source; more are closed as they come.
     pub max_connections: usize,
-    /// Bytes of partial messages, parked batches and open tickets; nothing more is read above it.
+    /// Bytes of partial messages, parked batches and open tickets; above it nothing more is read but the rest of one
+    /// message a source.
     pub max_in_flight: usize,
     /// Open answers of one connection; it is not read above it.
     pub max_pipelined: usize,
@@ -143,6 +144,10 @@ pub trait Protocol: Send + Sync {
     fn refuses(&self, _peer: &Peer) -> Option<String> {
         None
     }
+    /// Bytes of the longest message that its sessions take.
+    fn longest(&self) -> usize {
+        usize::MAX
+    }
     /// Whether both directions are zlib streams.
     fn deflates(&self) -> bool {
         false
@@ -158,9 +163,14 @@ pub trait Session: Send {
     fn memory(&self) -> usize {
         0
     }
-    /// Whether it goes on where its source is replaced by another of its kind: what was agreed on with the peer when the
-    /// connection began still holds. Otherwise the new source opens a session.
-    fn outlives_its_source(&self) -> bool {
+    /// Whether a message has begun that is not complete, in what was taken of the chunks.
+    fn is_inside(&self) -> bool {
+        self.memory() > 0
+    }
+    /// Whether it goes on where its source is replaced by another of its kind, from the next message on with that one's
+    /// [`longest`](Protocol::longest): what was agreed on with the peer when the connection began still holds. Otherwise
+    /// the new source opens a session.
+    fn outlives_its_source(&mut self, _longest: usize) -> bool {
         false
     }
     /// Appends the answer to `events` decoded events, or to a call, in the order of decoding.

@@ -502,6 +502,49 @@ fn unfinished_messages_give_their_memory_back_in_time() {
     assert_eq!(bodies(&c), ["y".to_owned(), long]);
 }
 
+/// Those who had part of a long message once waited for each other, until each one's time for it was over.
+#[test]
+fn messages_that_do_not_fit_together_come_to_their_ends_one_after_the_other() {
+    let mut b = Bench::new(Settings { max_in_flight: 600_000, ..Settings::default() });
+    let c = channel(1000, PATIENCE);
+    let s = b.serve_lines(true, 1 << 20, &[&c]);
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::to(&s)).collect();
+    for k in &mut clients {
+        k.send(&"x".repeat(70_000));
+    }
+    std::thread::scope(|all| {
+        for k in &mut clients {
+            all.spawn(|| {
+                for _ in 0..3 {
+                    k.send(&format!("{}\n{}", "x".repeat(400_000), "y".repeat(70_000)));
+                    assert_eq!(k.line(), "OK\n");
+                }
+            });
+        }
+    });
+    assert_eq!(s.counters.event_accepted.get(), 24);
+}
+
+#[test]
+fn who_stalls_in_a_long_message_holds_others_back_for_its_own_time_at_most() {
+    let message = Duration::from_secs(1);
+    let mut b = Bench::new(Settings { max_in_flight: 600_000, message, ..Settings::default() });
+    let c = channel(100, PATIENCE);
+    let s = b.serve_lines(true, 1 << 20, &[&c]);
+    let mut stalled = Client::to(&s);
+    stalled.send(&"x".repeat(500_000));
+    let mut clients: Vec<Client> = (0..6).map(|_| Client::to(&s)).collect();
+    std::thread::scope(|all| {
+        for k in &mut clients {
+            all.spawn(|| {
+                k.send(&format!("{}\n", "y".repeat(400_000)));
+                assert_eq!(k.line(), "OK\n");
+            });
+        }
+    });
+    until("it is closed", || s.counters.open_connections.get() == 6);
+}
+
 #[test]
 fn a_stop_reads_what_is_there_and_counts_what_finds_no_room() {
     let mut b = Bench::new(Settings::default());

@@ -65,6 +65,21 @@ fn check(ctx: &Context, sinks: &[String]) -> Vec<GroupFinding> {
             warn(sink, format!("{shown} is not a whole number: below all other priorities, as in Flume"));
         }
     }
+    let is_set = |sink: &String| ctx.map(PRIORITY).contains_key(sink);
+    if sinks.len() > 1 && !sinks.iter().any(is_set) {
+        let what = "no sink has a priority (processor.priority.<sink>): the first in this list leads, the others follow \
+                    in its order; in Flume any of them may lead";
+        found.push(GroupFinding { severity: Severity::Warning, key: None, what: what.to_owned() });
+        return found;
+    }
+    let mut warn = |sink: &str, what: String| {
+        let key = Some(format!("{PRIORITY}{sink}"));
+        found.push(GroupFinding { severity: Severity::Warning, key, what });
+    };
+    for sink in sinks.iter().filter(|sink| sinks.len() > 1 && !is_set(sink)) {
+        let what = "not set: below all that are given; of several such the order of the list decides, in Flume nothing";
+        warn(sink, what.to_owned());
+    }
     for (i, sink) in sinks.iter().enumerate() {
         let Some(its) = priority(ctx, sink) else { continue };
         if let Some(first) = sinks[..i].iter().find(|s| priority(ctx, s) == Some(its)) {
@@ -220,5 +235,14 @@ mod tests {
         assert_eq!(p.choose(&IDLE, Instant::now()), Some(0));
         let (_, found) = built(&SPEC, &[("maxpenalty", "soon")], &["k1"]);
         assert_eq!(found, Vec::<String>::new());
+        let (_, found) = built(&SPEC, &[], &["k1", "k2"]);
+        assert!(
+            found.len() == 1 && found[0].starts_with("Warning sinks: no sink has a priority"),
+            "{found:?}"
+        );
+        let (_, found) = built(&SPEC, &[("priority.k2", "1")], &["k1", "k2", "k3"]);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("Warning priority.k1: not set: below all that are given"), "{found:?}");
+        assert!(found[1].starts_with("Warning priority.k3: not set"), "{found:?}");
     }
 }

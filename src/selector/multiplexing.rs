@@ -23,13 +23,13 @@ pub static SPEC: SelectorSpec = Spec {
         help: "Each event to the channels that the value of a header is mapped to",
         keys: &[&[
             Key::new("header", Type::Header, Default::Is("flume.selector.header"), "the header looked at"),
-            Key::new("mapping.", Type::ChannelsBelow, Default::None, "channels for the value <name>"),
+            Key::new("mapping.", Type::ChannelsBelow, Default::None, "channels for the value in its name"),
             Key::new("default", Type::Channels, Default::None, "channels for all other events"),
             Key::new(
                 "optional.",
                 Type::ChannelsBelow,
                 Default::None,
-                "channels for the value <name> that may fail",
+                "channels for the value in its name that may fail",
             ),
         ]],
         batch_key: None,

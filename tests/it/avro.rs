@@ -287,14 +287,98 @@ fn a_message_that_does_not_end_is_ended_and_half_of_one_counted() {
 }
 
 #[test]
+fn the_head_of_a_message_is_the_beginning_of_one() {
+    let agent = to_files(&[]);
+    for head in [&[0, 0, 0][..], &[0, 0, 0, 1, 0, 0, 0, 1], &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9]] {
+        let before = agent.metric("SOURCE.r1", "EventReadFail");
+        TcpStream::connect(agent.address("r1")).unwrap().write_all(head).unwrap();
+        wait(before + 1, || agent.metric("SOURCE.r1", "EventReadFail"));
+    }
+    agent.wait_log("it closed within a message, of which some 3 bytes had come");
+}
+
+#[test]
+fn a_deflate_stream_that_breaks_within_a_message_is_one_failure_with_both_reasons() {
+    let agent = to_files(&["compression-type = deflate"]);
+    let mut bytes = Vec::new();
+    let half = [&[1i32, 1, 100_000].map(i32::to_be_bytes).concat()[..], &[7; 60_000]].concat();
+    Deflater::new(0).write_all(&mut bytes, &half).unwrap();
+    // A block of a type that is none.
+    bytes.extend_from_slice(&[0xff; 16]);
+    TcpStream::connect(agent.address("r1")).unwrap().write_all(&bytes).unwrap();
+    let line = agent.wait_log("no deflate stream");
+    assert!(line.contains("; it broke off within a message, of which some "), "{line}");
+    wait(0, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
+    assert_eq!(agent.metric("SOURCE.r1", "EventReadFail"), 1);
+}
+
+/// Calls of `n` bytes, each on a connection of its own.
+fn long_calls(agent: &Agent, n: usize, connections: usize) -> Vec<(Rpc, Vec<u8>)> {
+    let body = "x".repeat(n);
+    let one = |_| {
+        let (mut rpc, mut call) = (Rpc::new(agent.address("r1")), Vec::new());
+        rpc.caller.append_batch(batch(&[&body]).iter(), &mut call).unwrap();
+        (rpc, call)
+    };
+    (0..connections).map(one).collect()
+}
+
+/// Together they do not fit into the budget. They once waited for each other until all were closed.
+#[test]
+fn halves_of_long_calls_do_not_starve_each_other() {
+    let agent = avro(&[]).files("k1", "c1", "out").arg("-Dflumed.maxInFlightBytes=1048576").start();
+    let all_sent = std::sync::Barrier::new(4);
+    std::thread::scope(|s| {
+        for (mut rpc, call) in long_calls(&agent, 400_000, 4) {
+            let all_sent = &all_sent;
+            s.spawn(move || {
+                rpc.write(&call[..300_000]);
+                all_sent.wait();
+                rpc.write(&call[300_000..]);
+                assert_eq!(rpc.answer(), Some((1, OK)));
+            });
+        }
+    });
+    assert_eq!(agent.wait_lines("out", 4).len(), 4);
+}
+
+#[test]
+fn who_stalls_in_a_long_call_does_not_hold_back_shorter_ones() {
+    let agent = avro(&[]).files("k1", "c1", "out").arg("-Dflumed.maxInFlightBytes=1048576").start();
+    let (mut stalled, long) = long_calls(&agent, 1_000_000, 1).remove(0);
+    stalled.write(&long[..900_000]);
+    for (mut rpc, call) in long_calls(&agent, 200_000, 3) {
+        rpc.write(&call);
+        assert_eq!(rpc.answer(), Some((1, OK)));
+    }
+    stalled.write(&long[900_000..]);
+    assert_eq!(stalled.answer(), Some((1, OK)));
+    assert_eq!(agent.wait_lines("out", 4).len(), 4);
+}
+
+/// The most memory that an agent had, in KiB.
+fn rss(agent: &Agent) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_deflate_connection_that_sends_nothing_costs_little() {
+    let agent = to_files(&["compression-type = deflate"]);
+    let addr = agent.address("r1");
+    assert_eq!(Rpc::deflating(addr).ask(&["before"]), OK);
+    let before = rss(&agent);
+    let idle: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    wait(true, || agent.metric("SOURCE.r1", "OpenConnectionCount") >= idle.len());
+    let after = rss(&agent);
+    assert!(after < before + 3000, "{before} KiB, then {after}");
+}
+
+#[test]
 fn a_deflate_bomb_costs_no_memory() {
     let agent = to_files(&["compression-type = deflate", "maxMessageBytes = 1048576"]);
     let addr = agent.address("r1");
-    let rss = |agent: &Agent| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
-    };
     assert_eq!(Rpc::deflating(addr).ask(&["before"]), OK);
     let before = rss(&agent);
     let mut bomb = Vec::new();
@@ -353,6 +437,60 @@ fn a_reload_keeps_connections_and_what_they_agreed_on() {
     assert_eq!(rpc.answer(), Some((2, OK)));
     assert_eq!(rpc.ask(&["after"]), OK);
     assert_eq!(agent.wait_lines("out", 3), ["before", "across", "after"]);
+}
+
+#[test]
+fn a_reload_lowers_the_limit_from_the_next_call_on() {
+    let conf = |max: usize| avro(&[&format!("maxMessageBytes = {max}")]).files("k1", "c1", "out");
+    let agent = conf(1 << 20).start();
+    let (mut rpc, call) = long_calls(&agent, 100_000, 1).remove(0);
+    rpc.write(&call[..60_000]);
+    assert_eq!(agent.reload(&conf(50_000)), "applied");
+    rpc.write(&call[60_000..]);
+    assert_eq!(rpc.answer().unwrap().1, OK, "it had begun before");
+    assert_eq!(rpc.ask(&["after"]), OK);
+    rpc.send(&[&"x".repeat(60_000)]);
+    assert_eq!(rpc.answer(), None);
+    agent.wait_log("a message of more than 50000 bytes");
+}
+
+#[test]
+fn a_reload_ends_the_connections_of_those_it_denies() {
+    let conf = |rules: Option<&str>| {
+        let rules = rules.map(|r| format!("ipFilterRules = {r}"));
+        let keys: Vec<&str> = rules.iter().flat_map(|r| ["ipFilter = true", r.as_str()]).collect();
+        avro(&keys).files("k1", "c1", "out")
+    };
+    // The second has to ask for the peer's name first.
+    for (rules, which) in [("deny:ip:127.*", "deny:ip:127.*"), ("deny:name:localhost", "deny:name:localhost")]
+    {
+        let agent = conf(None).start();
+        let addr = agent.address("r1");
+        let (mut idle, mut busy) = (Rpc::new(addr), Rpc::new(addr));
+        assert_eq!((idle.ask(&["a"]), busy.ask(&["b"])), (OK, OK));
+        let mut out = Vec::new();
+        busy.caller.append_batch(batch(&["across"]).iter(), &mut out).unwrap();
+        busy.write(&out[..20]);
+        assert_eq!(agent.reload(&conf(Some(rules))), "applied");
+        assert_eq!(idle.answer(), None);
+        agent.wait_log(&format!("ended: refused by ipFilterRules: {which}"));
+        busy.write(&out[20..]);
+        assert_eq!(busy.answer().unwrap().1, OK, "what has begun is stored and answered");
+        assert_eq!(busy.answer(), None);
+        wait(0, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
+        assert_eq!(agent.metric("SOURCE.r1", "ConnectionRefusedCount"), 2);
+    }
+}
+
+#[test]
+fn a_reload_that_asks_for_names_keeps_those_it_allows() {
+    let agent = to_files(&[]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["before"]), OK);
+    let rules = ["ipFilter = true", "ipFilterRules = allow:name:localhost,deny:ip:*"];
+    assert_eq!(agent.reload(&avro(&rules).files("k1", "c1", "out")), "applied");
+    assert_eq!((rpc.ask(&["after"]), rpc.ask(&["and on"])), (OK, OK));
+    assert_eq!(agent.wait_lines("out", 3), ["before", "after", "and on"]);
 }
 
 #[test]

@@ -73,11 +73,29 @@ fn a_directory_by_failover_properties() {
     );
     std::fs::write(folder.path("rpc"), properties).unwrap();
     let args = ["avro-client", "--rpcProps=rpc", "-dirname", "in"];
-    assert_eq!(flumed(&folder.path(""), &args), (Some(0), String::new(), String::new()));
+    let (code, out, err) = flumed(&folder.path(""), &args);
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(0), "", 1), "{err}");
+    assert!(err.contains(&format!("{dead} has failed, {} stands in for it: ", agent.address("r1"))), "{err}");
     let mut lines = agent.wait_lines("out", 2);
     lines.sort();
     assert_eq!(lines, ["of a", "of b"]);
     assert!(folder.path("in/a.COMPLETED").exists() && folder.path("in/b.COMPLETED").exists());
+}
+
+#[test]
+fn a_dead_host_among_balanced_ones_is_told_once() {
+    let agent = agent();
+    let folder = Folder::new();
+    std::fs::write(folder.path("lines"), "x\n".repeat(20)).unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let properties = format!(
+        "client.type = default_loadbalance\nhosts = dead live\nhosts.dead = {dead}\nhosts.live = {}\nbatch-size = 1\n",
+        agent.address("r1")
+    );
+    std::fs::write(folder.path("rpc"), properties).unwrap();
+    let (code, _, err) = flumed(&folder.path(""), &["avro-client", "-P", "rpc", "-F", "lines"]);
+    assert_eq!((code, err.matches(&format!("{dead} has failed")).count()), (Some(0), 1), "{err}");
+    agent.wait_lines("out", 20);
 }
 
 #[test]
@@ -111,6 +129,59 @@ fn a_line_does_not_wait_for_the_next_and_an_interrupt_says_how_far_it_came() {
 }
 
 #[test]
+fn keys_of_another_client_are_ignored_with_a_warning() {
+    let agent = agent();
+    let folder = Folder::new();
+    std::fs::write(folder.path("lines"), "one\n").unwrap();
+    let properties = format!("hosts = h\nhosts.h = {}\nmaxConnections = 5\n", agent.address("r1"));
+    std::fs::write(folder.path("rpc"), properties).unwrap();
+    let (code, _, err) = flumed(&folder.path(""), &["avro-client", "-P", "rpc", "-F", "lines"]);
+    assert!(
+        code == Some(0) && err.contains("rpc:3: maxConnections: it is of Flume's Thrift client"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_directory_that_is_cut_short_names_the_file_and_what_comes_next() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("in")).unwrap();
+    std::fs::write(folder.path("in/a.log"), "one\n").unwrap();
+    let again = "the next run sends in/a.log again, from its first line";
+    // A server that takes the connection and says nothing, or ends it.
+    for interrupts in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let child = Command::new(env!("CARGO_BIN_EXE_flumed"))
+            .args(["avro-client", "-H", "127.0.0.1", "-p", &port, "--dirname", "in"])
+            .current_dir(folder.path(""))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 100]).unwrap() > 0);
+        if interrupts {
+            interrupt(&child);
+        } else {
+            drop(stream);
+        }
+        let (code, said) = end(child);
+        assert!(code == Some(1) && said.contains(again), "{said}");
+    }
+    // A name that is taken.
+    let agent = agent();
+    std::fs::write(folder.path("in/a.log.COMPLETED"), "").unwrap();
+    let port = agent.address("r1").port().to_string();
+    let args = ["avro-client", "-H", "127.0.0.1", "-p", &port, "--dirname", "in"];
+    let (code, _, said) = flumed(&folder.path(""), &args);
+    assert!(code == Some(1) && said.contains("there is a in/a.log.COMPLETED already: move one of"), "{said}");
+    assert!(!said.contains("the next run"), "{said}");
+    std::fs::remove_file(folder.path("in/a.log.COMPLETED")).unwrap();
+    assert_eq!(flumed(&folder.path(""), &args).0, Some(0));
+    assert_eq!(agent.wait_lines("out", 1), ["one"]);
+}
+
+#[test]
 fn what_goes_wrong_is_an_exit_code() {
     let folder = Folder::new();
     std::fs::write(folder.path("lines"), "one\n").unwrap();
@@ -121,6 +192,24 @@ fn what_goes_wrong_is_an_exit_code() {
     assert!(err.contains("events acknowledged: 0"), "{err}");
     let (code, _, err) = run(&["-H", "127.0.0.1"]);
     assert!(code == Some(2) && err.contains("--port is required"), "{err}");
+    assert!(err.contains("Try 'flumed avro-client --help'."), "{err}");
+    let to = |args: &[&str]| {
+        let (code, _, err) =
+            flumed(&folder.path(""), &[&["avro-client", "-H", "h", "-p", "1"], args].concat());
+        assert_eq!(code, Some(2), "{err}");
+        err
+    };
+    for (args, what) in [
+        (["-F", "missing"], "--filename missing: No such file"),
+        (["-F", "."], "--filename .: is a directory"),
+        (["--dirname", "missing"], "--dirname missing: No such file"),
+        (["--dirname", "lines"], "--dirname lines: Not a directory"),
+        (["-R", "missing"], "--headerFile missing: No such file"),
+        (["-P", "missing"], "missing: cannot be read"),
+    ] {
+        let err = to(&args);
+        assert!(err.contains(what), "{args:?}: {err}");
+    }
     let (code, out, _) = flumed(&folder.path(""), &["avro-client", "--help"]);
     assert!(code == Some(0) && out.contains("--headerFile FILE"), "{out}");
 }

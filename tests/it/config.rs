@@ -94,6 +94,49 @@ fn lenient_runs_what_is_sound() {
 }
 
 #[test]
+fn a_bad_key_hides_no_finding_of_another() {
+    let folder = Folder::new();
+    let text = "\
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1 k2
+a1.channels.c1.type = memory
+a1.sources.r1.type = avro
+a1.sources.r1.bind = 127.0.0.1
+a1.sources.r1.port = 0
+a1.sources.r1.channels = c1
+a1.sources.r1.compression-type = snappy
+a1.sources.r1.ipFilter = true
+a1.sources.r1.ipFilterRules = gizmo
+a1.sinks.k1.type = avro
+a1.sinks.k1.channel = c1
+a1.sinks.k1.hostname = h
+a1.sinks.k1.port = 99999
+a1.sinks.k1.ssl = true
+a1.sinks.k1.batch-size = 1000
+a1.sinks.k2.type = null
+a1.sinks.k2.channel = c1
+a1.sinks.k2.maxDeliveryAttempts = often
+a1.sinks.k2.deadLetterFile = dead
+";
+    std::fs::write(folder.path("a1.conf"), text).unwrap();
+    let (code, out, _) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
+    assert_eq!(code, Some(2), "{out}");
+    for finding in [
+        "a1.conf:9: a1.sources.r1.compression-type: ",
+        "a1.conf:11: a1.sources.r1.ipFilterRules: ",
+        "a1.conf:15: a1.sinks.k1.port: ",
+        "a1.conf:16: a1.sinks.k1.ssl: ",
+        "a1.conf:17: a1.sinks.k1.batch-size: 1000 (line 17) is more than ",
+        "a1.conf:20: a1.sinks.k2.maxDeliveryAttempts: ",
+    ] {
+        assert!(out.contains(finding), "{finding} in {out}");
+    }
+    // What the number decides is not known.
+    assert!(!out.contains("deadLetterFile"), "{out}");
+}
+
+#[test]
 fn unknown_keys_and_other_agents_only_warn() {
     let folder = Folder::new();
     let text =
@@ -112,6 +155,28 @@ fn unknown_keys_and_other_agents_only_warn() {
 }
 
 #[test]
+fn seconds_that_look_like_milliseconds_are_told() {
+    let folder = Folder::new();
+    let check = |value: &str| {
+        let text = format!(
+            "a1.sources = r1\na1.channels = c1\na1.sinks = k1\na1.sources.r1.type = seq\na1.sources.r1.channels = c1\n\
+             a1.channels.c1.type = memory\na1.sinks.k1.type = null\na1.sinks.k1.channel = c1\n\
+             a1.flumed.shutdownTimeout = {value}\n"
+        );
+        std::fs::write(folder.path("a1.conf"), text).unwrap();
+        let (code, out, _) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
+        assert_eq!(code, Some(0), "{out}");
+        out
+    };
+    assert!(check("2999").contains("0 warnings"));
+    let out = check("3000");
+    assert!(
+        out.contains("a1.conf:9: a1.flumed.shutdownTimeout: warning: 3000 seconds are 50 minutes"),
+        "{out}"
+    );
+}
+
+#[test]
 fn commands_end_with_their_codes() {
     let folder = Folder::new();
     let run = |args: &[&str]| flumed(&folder.path(""), args);
@@ -121,9 +186,17 @@ fn commands_end_with_their_codes() {
     let (code, out, _) = run(&["help"]);
     assert!(code == Some(0) && out.starts_with("Usage: flumed <command>"), "{out}");
 
-    let (code, _, err) = run(&["gizmo"]);
-    assert!(code == Some(1) && err.contains("Unknown or unspecified command 'gizmo'"), "{err}");
-    assert_eq!(run(&[]).0, Some(1));
+    for (args, what, usage) in [
+        (&["gizmo"][..], "command 'gizmo'", "Usage: flumed <command>"),
+        (&[], "command ''", "Usage: flumed <command>"),
+        (&["tool", "gizmo"], "command 'gizmo' of 'tool'", "Usage: flumed tool channel"),
+        (&["components", "gizmo"], "kind of component 'gizmo'", "Try 'flumed components'."),
+        (&["tool", "channel", "check", "--gizmo"], "gizmo", "Try 'flumed tool help'."),
+    ] {
+        let (code, out, err) = run(args);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(err.contains(what) && err.contains(usage), "{args:?}: {err}");
+    }
 
     for command in ["agent", "check"] {
         let (code, out, err) = run(&[command, "-n", "a1", "-f", "missing.conf"]);
@@ -161,6 +234,6 @@ fn components_lists_types_and_their_keys() {
         "{out}"
     );
     let (code, out, err) = run(&["components", "source.netcatt"]);
-    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("netcat?"), "{err}");
 }

@@ -284,7 +284,7 @@ fn wrong_words_are_told() {
     ] {
         expect(&path, words, 2, text);
     }
-    expect(&path, "gizmo", 1, "Unknown or unspecified command");
+    expect(&path, "gizmo", 2, "Unknown or unspecified command");
     expect(&path, "check nowhere", 1, "nowhere/flumed: is not there");
     expect(&path, "import --from nowhere --into d --checkpoint c", 1, "no data files of Flume's");
     assert!(!path.join("nowhere").exists() && !path.join("d").exists());

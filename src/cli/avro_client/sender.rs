@@ -1,15 +1,18 @@
-//! Lines to batches to calls, and how far that came. Progress is read by the signal thread, too: atomics, no locks.
+//! Lines to batches to calls, and how far that came. Progress is read by the signal thread, too: atomics, and a lock for
+//! the name of the file at hand, which nobody holds for long.
 
 use crate::client::{Client, Error, Outcome};
 use crate::codec::charset::Charset;
 use crate::codec::readline::ReadLine;
 use crate::codec::{BatchLimits, Chunk, Then};
 use crate::event::{Batch, Buffer, Key};
+use crate::lock::lock;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What is read at once.
@@ -28,16 +31,27 @@ pub struct Progress {
     /// Sent, and not known to be stored.
     open: AtomicUsize,
     is_shown: AtomicBool,
+    /// The file of a directory that is being sent and has not been renamed.
+    file: Mutex<Option<PathBuf>>,
 }
 
 impl Progress {
-    /// For the end: what is stored, and what may be.
+    /// For the end: what is stored, what may be, and what will be sent again.
     pub fn told(&self) -> String {
         let (n, open) = (self.acknowledged.load(Relaxed), self.open.load(Relaxed));
-        match open {
-            0 => format!("events acknowledged: {n}"),
-            _ => format!("events acknowledged: {n}, sent without an answer and possibly stored: {open}"),
+        let mut text = format!("events acknowledged: {n}");
+        if open > 0 {
+            text += &format!(", sent without an answer and possibly stored: {open}");
         }
+        if let Some(file) = &*lock(&self.file) {
+            text += &format!("; the next run sends {} again, from its first line", file.display());
+        }
+        text
+    }
+
+    /// `None`: the one before is done and has its new name.
+    pub fn at_file(&self, file: Option<&Path>) {
+        *lock(&self.file) = file.map(Path::to_owned);
     }
 
     fn show(&self, since: Instant) {

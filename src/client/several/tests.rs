@@ -134,6 +134,24 @@ fn what_one_host_may_have_stored_is_not_undone_by_another() {
 }
 
 #[test]
+fn how_far_a_batch_came_is_how_far_it_came_at_one_host() {
+    let e = |outcome, acknowledged, failed| Error { acknowledged, failed, ..Error::new(outcome, "why") };
+    let of = |failed: &[Error]| {
+        let e = Tries { failed: failed.iter().cloned().enumerate().collect() }.into_error();
+        (e.outcome, e.acknowledged, e.failed)
+    };
+    use Outcome::*;
+    // Of a batch of ten: at one host eight are stored and two have no answer, at the other all ten have none.
+    assert_eq!(of(&[e(Unknown, 8, 2), e(Unknown, 0, 10)]), (Unknown, 8, 2));
+    assert_eq!(of(&[e(Unknown, 0, 10), e(Refused, 8, 2)]), (Unknown, 8, 2));
+    assert_eq!(of(&[e(Unknown, 0, 5), e(Refused, 8, 2)]), (Refused, 8, 2));
+    assert_eq!(of(&[e(Unknown, 0, 5), e(NotSent, 0, 0), e(Refused, 2, 8)]), (Unknown, 2, 3));
+    assert_eq!(of(&[e(NotSent, 0, 0), e(Refused, 0, 10)]), (Refused, 0, 10));
+    assert_eq!(of(&[e(Refused, 0, 10), e(TooLarge, 4, 1)]), (TooLarge, 4, 1));
+    assert_eq!(of(&[]), (NotSent, 0, 0));
+}
+
+#[test]
 fn load_is_balanced_among_those_that_live() {
     let (one, two) = (Scripted::good(), Scripted::good());
     let mut c = client("default_loadbalance", &[one.port, two.port], &[]);

@@ -71,6 +71,11 @@ impl Frames {
         self.is_inside
     }
 
+    /// Messages above `max` bytes are refused from now on. What is held of one stays within its bound.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max.max(self.message.len());
+    }
+
     /// Takes what it can of `bytes`: how many, and the message if one is complete. Some of a number that is cut short
     /// is left.
     pub fn feed(&mut self, bytes: &[u8]) -> (usize, Result<Option<Message>, String>) {

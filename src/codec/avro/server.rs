@@ -59,6 +59,16 @@ impl Server {
         self.frames.held()
     }
 
+    /// Whether a message has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.frames.is_inside()
+    }
+
+    /// Refuses messages above `max` bytes from the next one on. To be called between two messages.
+    pub fn set_max(&mut self, max: usize) {
+        self.frames.set_max(max);
+    }
+
     /// Decodes at most one call. `most`: the events that it may have.
     pub fn decode(&mut self, chunk: &Chunk<'_>, most: usize, batch: &mut Batch) -> Decoded {
         let (used, got) = self.frames.feed(chunk.bytes());

@@ -12,7 +12,7 @@ fn context(spec: &'static ConfigFilterSpec, pairs: &[(&str, &str)]) -> Result<Co
     let mut problems = Problems::default();
     let path = "a.configfilters.f";
     Context::parse(&spec.declared, path, &place, &properties, &["type"], &Known, &mut problems)
-        .ok_or_else(|| problems.sorted().iter().map(|p| p.to_string()).collect())
+        .map_err(|_| problems.sorted().iter().map(|p| p.to_string()).collect())
 }
 
 fn made(spec: &'static ConfigFilterSpec, pairs: &[(&str, &str)]) -> Box<dyn ConfigFilter> {

@@ -52,15 +52,15 @@ impl<'a> Flow<'a> {
         let named = self.source_channels(judge, &part, &place);
         let selector = self.selector(judge, &selector, named.as_deref());
         part.properties.retain(|p| !p.name.starts_with("selector.") && !p.name.starts_with("interceptors."));
-        let planned = judge.component(Kind::Source, &part, &SOURCE_KEYS, None);
+        let judged = judge.judged(Kind::Source, &part, &SOURCE_KEYS, None);
 
         let channels: Vec<String> = named?.into_iter().filter(|c| self.is_good(c)).collect();
-        let planned = planned?;
-        let fits = channels.iter().all(|c| self.batch_fits(judge, &planned, c));
-        let (selector, interceptors) = (selector?, interceptors?);
+        let judged = judged?;
+        let fits = channels.iter().all(|c| self.batch_fits(judge, &judged, c));
+        let (planned, selector, interceptors) = (judged.ok()?, selector?, interceptors?);
         let runs = fits && !channels.is_empty() && !judge.is_unknown_below(&part.path);
         // A selector that names a channel with errors would send events to nowhere: Flume drops the source.
-        let runs = runs && selected(&selector).iter().all(|(_, c)| channels.contains(c));
+        let runs = runs && selectors::selected(&selector).iter().all(|(_, c)| channels.contains(c));
         runs.then_some(PlannedSource { planned, channels, selector: selector.context, interceptors })
     }
 
@@ -117,43 +117,8 @@ impl<'a> Flow<'a> {
         }
         let planned = judge.component(Kind::Selector, part, &["type"], Some("replicating"))?;
         let Some(channels) = channels else { return Some(planned) };
-        let mut is_right = true;
-        for (key, name) in selected(&planned) {
-            if !channels.contains(&name) {
-                let c = &planned.context;
-                let hint = nearest(&name, channels.iter().map(String::as_str)).filter(|_| !c.is_hidden(&key));
-                let hint = hint.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-                let hint = if name.contains(',') { NO_COMMAS.to_owned() } else { hint };
-                let name = c.shown(&key, &name);
-                let what = format!("{name} is not a channel of this source{hint}");
-                judge.problems.error(planned.context.place(&key), part.full(&key), what);
-                is_right = false;
-            }
-        }
-        if is_right {
-            self.say_what_goes_nowhere(judge, part, &planned, channels);
-        }
+        let is_right = selectors::judge(judge, part, &planned, channels);
         is_right.then_some(planned)
-    }
-
-    /// Of a selector that maps values to channels: channels and events that it leaves out.
-    fn say_what_goes_nowhere(&self, judge: &mut Judge, part: &Part, planned: &Planned, channels: &[String]) {
-        let maps = |k: &&crate::config::Key| k.ty == Type::ChannelsBelow;
-        if planned.declared.all_keys().find(maps).is_none() {
-            return;
-        }
-        let chosen: BTreeSet<String> = selected(planned).into_iter().map(|(_, name)| name).collect();
-        let place = planned.context.place("type").clone();
-        for name in channels.iter().filter(|c| !chosen.contains(*c)) {
-            let what = format!(
-                "no key of the selector names channel {name}: it never gets an event from this source"
-            );
-            judge.problems.warning(&place, part.full("type"), what);
-        }
-        if !planned.context.is_given("default") {
-            let what = "not set: events that nothing maps go nowhere (counted as EventUnroutedCount)";
-            judge.problems.warning(&place, part.full("default"), what);
-        }
     }
 
     fn interceptors(&self, judge: &mut Judge, source: &Part) -> Option<Vec<Context>> {
@@ -197,12 +162,13 @@ impl<'a> Flow<'a> {
             self.are_sinks_known = false;
             return None;
         };
-        let planned = judge.component(Kind::Sink, &part, &SINK_KEYS, None);
+        let judged = judge.judged(Kind::Sink, &part, &SINK_KEYS, None);
         let channel = self.sink_channel(judge, &part);
         self.are_sinks_known &= channel.is_some();
-        let (planned, channel) = (planned?, channel?);
-        let runs = self.is_good(&channel) && self.batch_fits(judge, &planned, &channel);
-        runs.then_some(PlannedSink { planned, channel, group: None })
+        let (judged, channel) = (judged?, channel?);
+        let runs = self.is_good(&channel) && self.batch_fits(judge, &judged, &channel);
+        let planned = judged.ok().filter(|_| runs)?;
+        Some(PlannedSink { planned, channel, group: None })
     }
 
     fn sink_channel(&mut self, judge: &mut Judge, part: &Part) -> Option<String> {
@@ -232,8 +198,11 @@ impl<'a> Flow<'a> {
     }
 
     /// Whether one transaction of the channel holds a whole batch; an error is reported if not.
-    fn batch_fits(&self, judge: &mut Judge, owner: &Planned, channel: &str) -> bool {
-        let Some(key) = owner.declared.batch_key else { return true };
+    fn batch_fits(&self, judge: &mut Judge, owner: &Result<Planned, Planned>, channel: &str) -> bool {
+        let (Ok(owner) | Err(owner)) = owner;
+        let Some(key) = owner.declared.batch_key.filter(|key| owner.context.is_known(key)) else {
+            return true;
+        };
         let Some(channel) = self.good.iter().find(|c| c.name == channel) else { return true };
         if !channel.declared.all_keys().any(|k| k.name == CAPACITY && matches!(k.ty, Type::Int(..))) {
             return true;
@@ -278,23 +247,4 @@ fn written(c: &Context, key: &str) -> String {
         true => format!(" (line {})", c.place(key).line),
         false => " (the default)".to_owned(),
     }
-}
-
-/// The channels a selector's keys name, each with its key.
-fn selected(selector: &Planned) -> Vec<(String, String)> {
-    let c = &selector.context;
-    let mut all = Vec::new();
-    for key in selector.declared.all_keys() {
-        match key.ty {
-            Type::Channels => all.extend(c.list(key.name).iter().map(|n| (key.name.to_owned(), n.clone()))),
-            Type::ChannelsBelow => {
-                for (value, names) in c.map(key.name) {
-                    let full = format!("{}{value}", key.name);
-                    all.extend(names.split_whitespace().map(|n| (full.clone(), n.to_owned())));
-                }
-            }
-            _ => {}
-        }
-    }
-    all
 }

@@ -72,13 +72,13 @@ impl<'a> Judge<'a> {
         let given = self.filtered(&path, self.agent.settings.clone());
         let part = Part { path, name: "flumed".into(), properties: given, listed: self.agent.place.clone() };
         let mut wrong = BTreeSet::new();
-        if let Some(c) = self.context(declared, &part, &part.listed.clone(), &[], Some(&mut wrong)) {
+        if let Ok(c) = self.context(declared, &part, &part.listed.clone(), &[], Some(&mut wrong)) {
             return Some(c);
         }
         let is_right = |p: &&Property| !wrong.contains(&part.full(&p.name));
         let right: Vec<Property> = part.properties.iter().filter(is_right).cloned().collect();
         let mut unheard = Problems::default();
-        Context::parse(declared, &part.path, &part.listed, &right, &[], self.catalog, &mut unheard)
+        Context::parse(declared, &part.path, &part.listed, &right, &[], self.catalog, &mut unheard).ok()
     }
 
     /// Reads the five lists and says what is missing among them, or not supported.
@@ -200,6 +200,17 @@ impl<'a> Judge<'a> {
         reserved: &[&str],
         default: Option<&str>,
     ) -> Option<Planned> {
+        self.judged(kind, part, reserved, default)?.ok()
+    }
+
+    /// The same; `Err`: it has errors, and is there only for what else can be said of it. `None`: its type is not known.
+    pub fn judged(
+        &mut self,
+        kind: Kind,
+        part: &Part,
+        reserved: &[&str],
+        default: Option<&str>,
+    ) -> Option<Result<Planned, Planned>> {
         let given = part.get("type");
         let place = given.map_or(&part.listed, |p| &p.place).clone();
         let Some(text) = given.map(|p| p.value.as_str()).or(default) else {
@@ -216,8 +227,12 @@ impl<'a> Judge<'a> {
             self.problems.error(&place, part.full("type"), unknown_shown_type(kind, shown, self.catalog));
             return None;
         };
-        let context = self.context(declared, part, &place, reserved, None)?;
-        (!self.is_unknown_below(&part.path)).then(|| Planned { name: part.name.clone(), declared, context })
+        let planned = |context| Planned { name: part.name.clone(), declared, context };
+        Some(match self.context(declared, part, &place, reserved, None) {
+            Ok(context) if !self.is_unknown_below(&part.path) => Ok(planned(context)),
+            Ok(context) => Err(planned(context)),
+            Err(Doubtful(context)) => Err(planned(*context)),
+        })
     }
 
     fn context(
@@ -227,7 +242,7 @@ impl<'a> Judge<'a> {
         place: &Place,
         reserved: &[&str],
         wrong: Option<&mut BTreeSet<String>>,
-    ) -> Option<Context> {
+    ) -> Result<Context, Doubtful> {
         let mut found = Problems::default();
         let properties = &part.properties;
         let c = Context::parse(declared, &part.path, place, properties, reserved, self.catalog, &mut found);

@@ -304,13 +304,23 @@ fn selectors_and_interceptors() {
 
     expect(
         &with(
+            "a.sources.r.selector.type = multiplexing\na.sources.r.selector.default = c\n\
+               a.sources.r.selector.mapping.new york city = c",
+        ),
+        &[
+            r"f:13: a.sources.r.selector.mapping.new: 'york city = c' is no list of channels of this source: a blank ends a key; is a.sources.r.selector.mapping.new\ york\ city = c meant?",
+        ],
+        "c k",
+    );
+    expect(
+        &with(
             "a.sources.r.selector.type = Multiplexing\na.sources.r.selector.mapping.x.y = c  d\n\
                a.sources.r.selector.heder = h",
         ),
         &[
             "f:12: a.sources.r.selector.mapping.x.y: d is not a channel of this source; did you mean c?",
             "f:13: a.sources.r.selector.heder: warning: unknown key of selector multiplexing: ignored; did you \
-           mean header?",
+           mean selector.header?",
         ],
         "c k",
     );

@@ -23,7 +23,7 @@ impl Conn {
     }
 
     /// Goes on for the new source as soon as the old one's batches are settled, and by the new one's keys as soon as no
-    /// message is half read.
+    /// message is half read and every answer is given.
     pub(super) fn change_over(&mut self) {
         if self.heir.is_some() && self.pending.is_empty() {
             if let Some(heir) = self.heir.take() {
@@ -31,16 +31,34 @@ impl Conn {
                 self.next_protocol = Some(heir.protocol);
             }
         }
-        let half_read = self.intake.in_hand().is_some()
-            || self.intake.unfinished() > 0
-            || self.session.as_ref().is_some_and(|s| s.memory() > 0);
-        if self.state == State::Open && !half_read {
+        if self.is_due_to_change() && self.pending.is_empty() {
             if let Some(protocol) = self.next_protocol.take() {
-                if self.session.as_ref().is_some_and(|s| s.outlives_its_source()) {
-                    return;
-                }
-                self.converse(protocol.as_ref());
+                self.go_on_by(protocol.as_ref());
             }
+        }
+    }
+
+    /// Whether the next message is to be read by the new source's keys: nothing is decoded before that can be. Where the
+    /// new one wants to know its peers by name, the name is waited for.
+    pub(super) fn is_due_to_change(&self) -> bool {
+        let known = |p: &Arc<dyn Protocol>| !p.wants_peer_name() || self.peer.name.is_some();
+        self.state == State::Open && self.next_protocol.as_ref().is_some_and(known) && !self.is_half_read()
+    }
+
+    /// A session that decodes calls knows where they end; of others only that they have taken all there was.
+    fn is_half_read(&self) -> bool {
+        let input = self.intake.in_hand().is_some() || self.intake.unfinished() > 0;
+        (input && !self.pending.makes_calls) || self.session.as_ref().is_some_and(|s| s.is_inside())
+    }
+
+    fn go_on_by(&mut self, protocol: &dyn Protocol) {
+        if let Some(why) = protocol.refuses(&self.peer) {
+            self.pending.deliver.counters.connection_refused.one();
+            self.broken = Some(why);
+            self.intake.discard();
+            self.state = State::Ending;
+        } else if !self.session.as_mut().is_some_and(|s| s.outlives_its_source(protocol.longest())) {
+            self.converse(protocol);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! in turn; each serves its own. A source's end passes through its home too, so that every loop hears of it after the
 //! last connection that was handed to it.
 
+use super::super::budget::Grant;
 use super::super::conn::Heir;
 use super::super::handle::Detach;
 use super::super::listener::Accepted;
@@ -80,8 +81,7 @@ impl EventLoop {
         let mut conn = Box::new(Conn::new(socket, peer, wake, s.deliver.clone(), now));
         if let Some(protocol) = &s.protocol {
             if protocol.wants_peer_name() {
-                let (shared, ip) = (self.shared.clone(), plain_ip(addr.ip()));
-                self.names.ask(ip, move |name| shared.send(Command::Named(token, name)));
+                ask_name(&self.names, &self.shared, token, addr);
             } else {
                 conn.open(protocol.as_ref(), None);
             }
@@ -194,15 +194,20 @@ impl EventLoop {
         *source = to;
         if let Some(s) = self.sources.get_mut(&from) {
             s.connections.remove(&token);
+            s.share.dismiss(token);
             self.budget.count(&mut s.share, c.charged, 0);
         }
+        // It stood in the old one's line, or was its finisher.
+        c.grant = Grant::None;
+        c.charged = c.in_flight();
         if let Some(s) = self.sources.get_mut(&to) {
             s.connections.insert(token);
             self.budget.count(&mut s.share, 0, c.charged);
         }
-        // It stood in the old one's line.
-        c.starved = false;
         c.intake.readable = true;
+        if how.protocol.wants_peer_name() && c.peer.name.is_none() && !c.is_naming() {
+            ask_name(&self.names, &self.shared, token, c.peer.addr);
+        }
         c.carry_over(how);
     }
 
@@ -232,4 +237,10 @@ impl EventLoop {
             self.deadlines.forget(socket);
         }
     }
+}
+
+/// Asks for the name of a connection's peer; it comes as a command.
+fn ask_name(names: &Names, shared: &Arc<Shared>, token: Token, addr: SocketAddr) {
+    let shared = shared.clone();
+    names.ask(plain_ip(addr.ip()), move |name| shared.send(Command::Named(token, name)));
 }

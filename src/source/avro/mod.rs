@@ -5,6 +5,10 @@
 //! again. Calls of one connection are stored and answered in their order (Flume's answers may pass each other). A call
 //! with more events than the channels take at once is refused before it is decoded to its end, so that no message keeps
 //! the loop busy for long.
+//!
+//! With `compression-type = deflate` a connection takes some 44 KB from its first byte to its end: the window that later
+//! calls may refer to. No deadline would set them free, so they are not counted in `maxInFlightBytes`; the number of
+//! connections bounds them.
 
 mod ip_filter;
 
@@ -32,7 +36,7 @@ pub static SPEC: SourceSpec = Spec {
                 "compression-type",
                 Type::Choice(&["none", "deflate"]),
                 Default::Is("none"),
-                "deflate: both directions are zlib streams; has to be the same at both ends",
+                "deflate: both directions are zlib streams; has to be the same at both ends; 44 KB a connection",
             ),
             Key::new("ipFilter", Type::Bool, Default::Is("false"), "whether ipFilterRules are applied"),
             Key::new(
@@ -124,6 +128,10 @@ impl Protocol for Avro {
         Some(format!("refused by ipFilterRules: {rule}"))
     }
 
+    fn longest(&self) -> usize {
+        self.max
+    }
+
     fn deflates(&self) -> bool {
         self.deflates
     }
@@ -144,8 +152,13 @@ impl Session for Calls {
         self.0.held()
     }
 
+    fn is_inside(&self) -> bool {
+        self.0.is_inside()
+    }
+
     /// The handshake is made once for a connection.
-    fn outlives_its_source(&self) -> bool {
+    fn outlives_its_source(&mut self, longest: usize) -> bool {
+        self.0.set_max(longest);
         true
     }
 

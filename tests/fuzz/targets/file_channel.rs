@@ -173,7 +173,7 @@ fn channel(laid: &Laid) -> Result<Arc<dyn Channel>, String> {
     let mut problems = Problems::default();
     let (place, catalog) = (Default::default(), registry::catalog());
     let context = Context::parse(&SPEC.declared, "c1", &place, &properties, &[], catalog, &mut problems);
-    let context = context.ok_or_else(|| format!("has no settings: {:?}", problems.first_error()))?;
+    let context = context.map_err(|_| format!("has no settings: {:?}", problems.first_error()))?;
     Ok((SPEC.build)(&context, ChannelParts { counters: ChannelCounters::new("c1"), heap: 1 << 30 }))
 }
 

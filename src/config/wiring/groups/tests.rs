@@ -127,7 +127,7 @@ fn odd_keys_and_channels_warn() {
             "f:22: a.sinkgroups.g.processor.maxpenalty: warning: 'soon' is not a whole number of milliseconds; \
              using 30000, as Flume does",
             "f:23: a.sinkgroups.g.processor.maxpenlty: warning: unknown key of processor failover: ignored; did you \
-             mean maxpenalty?",
+             mean processor.maxpenalty?",
         ],
         "c d r k k2 k3",
     );
