@@ -30,7 +30,7 @@ pub struct Inflater {
 impl Inflater {
     /// Fills some of `out`, reading from `from` as needed; 0 at the end. What the stream expands to beyond `out` is for
     /// later calls.
-    pub fn read(&mut self, from: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
+    pub fn read(&mut self, from: &mut (impl Read + ?Sized), out: &mut [u8]) -> io::Result<usize> {
         let mut piece = [0; PIECE];
         let mut empty = 0;
         while !self.has_ended {

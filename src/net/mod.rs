@@ -37,6 +37,7 @@ pub use intake::Intake;
 pub use names::Names;
 pub use source::Attach;
 pub use throttle::Throttle;
+pub use transport::Wire;
 
 /// The agent's limits on what the network may cost it.
 #[derive(Clone, Copy, Debug)]
@@ -148,9 +149,9 @@ pub trait Protocol: Send + Sync {
     fn longest(&self) -> usize {
         usize::MAX
     }
-    /// Whether both directions are zlib streams.
-    fn deflates(&self) -> bool {
-        false
+    /// What lies between its sockets and their messages.
+    fn wire(&self) -> Wire {
+        Wire::default()
     }
     fn open(&self, peer: &Peer) -> Box<dyn Session>;
 }

@@ -14,13 +14,16 @@ pub struct Session {
     tls: Box<Connection>,
     /// The handshake has been behind us.
     is_shaken: bool,
+    /// What was found wrong behind bytes that were read first.
+    wrong: Option<io::Error>,
+    has_come: bool,
 }
 
 impl Session {
     pub(super) fn new(mut tls: Connection) -> Session {
         // What is put into a session is taken out of it at once.
         tls.set_buffer_limit(None);
-        Session { tls: Box::new(tls), is_shaken: false }
+        Session { tls: Box::new(tls), is_shaken: false, wrong: None, has_come: false }
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -45,32 +48,48 @@ impl Session {
     /// Reads what the peer has sent, from records that `from` gives: 0 at its end. What is wrong with the records is
     /// `InvalidData`, in words; the alert that says so to the peer is then in [`take_records`](Session::take_records).
     pub fn read(&mut self, from: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
-        let mut fruitless = 0;
-        loop {
-            match self.tls.reader().read(out) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+        let (mut filled, mut fruitless) = (0, 0);
+        while filled < out.len() {
+            match self.tls.reader().read(&mut out[filled..]) {
+                Ok(0) => break,
+                Ok(n) => {
+                    (filled, fruitless) = (filled + n, 0);
+                    continue;
+                }
                 // The end of the stream without the peer's goodbye: Java's clients do that.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                done => return done,
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(_) => {}
             }
-            let n = self.tls.read_tls(from)?;
-            fruitless += n;
-            let done = self.tls.process_new_packets();
-            done.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, explain(&e)))?;
-            if n == 0 && self.tls.is_handshaking() {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "it ended within the TLS handshake",
-                ));
+            match self.wrong.take().map_or_else(|| self.more(from), Err) {
+                Ok(n) => fruitless += n,
+                Err(e) if filled > 0 => {
+                    self.wrong = Some(e).filter(|e| e.kind() != io::ErrorKind::WouldBlock);
+                    break;
+                }
+                Err(e) => return Err(e),
             }
             if fruitless > FRUITLESS {
-                let why = "TLS records that go on without holding anything";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                return Err(wrong("TLS records that go on without holding anything"));
             }
-            if self.tls.wants_write() && self.tls.is_handshaking() {
-                // The peer waits for what is to be sent now.
-                return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(filled)
+    }
+
+    /// Takes in what has come; how many bytes.
+    fn more(&mut self, from: &mut dyn Read) -> io::Result<usize> {
+        if self.tls.is_handshaking() && self.tls.wants_write() {
+            // The peer waits for what is to be sent now.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let n = self.tls.read_tls(from)?;
+        self.has_come |= n > 0;
+        self.tls.process_new_packets().map_err(|e| wrong(&explain(&e)))?;
+        match n {
+            // One that only looks whether somebody listens says nothing.
+            0 if self.tls.is_handshaking() && self.has_come => {
+                Err(wrong("it closed within the TLS handshake"))
             }
+            n => Ok(n),
         }
     }
 
@@ -95,4 +114,8 @@ impl Session {
         self.tls.send_close_notify();
         self.take_records(out);
     }
+}
+
+fn wrong(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -250,7 +250,7 @@ fn what_is_no_tls_is_named() {
     };
     assert!(read(b"GET / HTTP/1.1\r\n\r\n").0.contains("plain text"));
     assert!(read(b"\0\0\0\x01\0\0\0\x04").0.contains("plain text"));
-    assert!(read(b"\x16\x03\x01").0.contains("within the TLS handshake"));
+    assert!(read(b"\x16\x03\x01").0.contains("closed within the TLS handshake"));
     // TLS 1.0's hello: the version, no extensions.
     let mut hello = vec![0x16, 3, 1, 0, 47, 1, 0, 0, 43, 3, 1];
     hello.extend([1; 32]);

@@ -30,6 +30,7 @@ impl Conn {
     }
 
     pub(super) fn flush(&mut self, t: &Turn<'_>) -> io::Result<()> {
+        self.transport.put_own(self.out.bytes());
         if self.dead {
             self.out = Outbox::default();
         }

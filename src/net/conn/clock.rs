@@ -48,7 +48,15 @@ impl MessageClock {
 impl Conn {
     /// Times a message that holds memory and is not complete; not while it is we who do not read on.
     pub(super) fn run_clock(&mut self, t: &Turn<'_>, starved: bool) {
-        if self.is_halfway() {
+        if let Some(agreed) = self.transport.just_agreed() {
+            log::debug!(
+                "source {}: TLS with {}: {agreed}",
+                self.pending.deliver.counters.name,
+                self.peer.addr
+            );
+            self.message.reset();
+        }
+        if self.is_halfway() || self.transport.is_handshaking() {
             self.message.run(starved || self.grant == Grant::Settles || !self.may_decode(t), t.now);
         } else {
             self.message.reset();
@@ -67,7 +75,10 @@ impl Conn {
             return Some("it takes none of its answers");
         }
         if self.message.ends(t.settings.message).is_some_and(|at| at <= t.now) {
-            return Some("a message did not come to its end within messageTimeout");
+            return Some(match self.transport.is_handshaking() {
+                true => "the TLS handshake did not come to its end within messageTimeout",
+                false => "a message did not come to its end within messageTimeout",
+            });
         }
         idle.then_some("nothing happened on it for idleTimeout")
     }

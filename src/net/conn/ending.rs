@@ -34,6 +34,11 @@ impl Conn {
                 Some(place) => format!("{e}; it broke off {place}"),
             });
         }
+        if wrong && !self.dead {
+            // TLS tells its peer what is wrong, if that can be said at once.
+            self.transport.put_own(self.out.bytes());
+            let _ = self.out.flush(&mut self.socket);
+        }
         self.intake.discard();
         self.intake.eof = true;
         self.out = Outbox::default();
@@ -69,6 +74,10 @@ impl Conn {
         if let Some(place) = self.unfinished().filter(|_| self.broken.is_none()) {
             self.pending.deliver.counters.event_read_fail.one();
             self.broken = self.pending.makes_calls.then(|| format!("it closed {place}"));
+        }
+        if !self.dead {
+            self.transport.put_end(self.out.bytes());
+            let _ = self.flush(t);
         }
         let talked = self.pending.can_refuse && self.last_active + RECENT > t.now;
         if self.intake.eof || !talked {

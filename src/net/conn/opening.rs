@@ -12,12 +12,16 @@ impl Conn {
         if self.state == State::Naming {
             self.peer.name = name;
             self.state = State::Open;
-            if protocol.deflates() {
-                self.transport = Transport::deflate();
-            }
-            match protocol.refuses(&self.peer) {
-                Some(why) => self.turn_away(why),
-                None => self.converse(protocol),
+            let transport = match protocol.refuses(&self.peer) {
+                Some(why) => Err(why),
+                None => Transport::new(&protocol.wire()),
+            };
+            match transport {
+                Ok(transport) => {
+                    self.transport = transport;
+                    self.converse(protocol);
+                }
+                Err(why) => self.turn_away(why),
             }
         }
     }

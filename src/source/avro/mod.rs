@@ -17,7 +17,7 @@ use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::{Batch, Spares};
-use crate::net::{After, Outcome, Peer, Protocol, Session};
+use crate::net::{After, Outcome, Peer, Protocol, Session, Wire};
 use ip_filter::IpFilter;
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ fn build(ctx: &Context) -> Source {
     let rules = ctx.text("ipFilterRules").filter(|_| ctx.flag("ipFilter"));
     let avro = Avro {
         max: ctx.size("maxMessageBytes"),
-        deflates: ctx.text("compression-type") == Some("deflate"),
+        wire: Wire { deflate: ctx.text("compression-type") == Some("deflate"), tls: None },
         filter: rules.and_then(|r| IpFilter::parse(r).ok()),
         spares: Arc::default(),
     };
@@ -104,7 +104,7 @@ fn build(ctx: &Context) -> Source {
 
 struct Avro {
     max: usize,
-    deflates: bool,
+    wire: Wire,
     filter: Option<IpFilter>,
     /// Memory of large calls.
     spares: Arc<Spares>,
@@ -132,8 +132,8 @@ impl Protocol for Avro {
         self.max
     }
 
-    fn deflates(&self) -> bool {
-        self.deflates
+    fn wire(&self) -> Wire {
+        self.wire.clone()
     }
 
     fn open(&self, _: &Peer) -> Box<dyn Session> {
