@@ -114,7 +114,8 @@ struct Side<C> {
     owner: String,
     options: Options,
     make: fn(&Options) -> Result<Made<C>, Fault>,
-    now: Mutex<Made<C>>,
+    /// The fault, as long as nothing could be read.
+    now: Mutex<Result<Made<C>, Fault>>,
 }
 
 /// A configuration, and what of its files went into it.
@@ -141,9 +142,9 @@ impl<C: Send + Sync> Reread for Side<C> {
         match (self.make)(&self.options) {
             Ok(made) => {
                 let mut now = lock(&self.now);
-                let has_changed = made.files != now.files;
+                let has_changed = now.as_ref().map_or(true, |now| made.files != now.files);
                 if has_changed {
-                    *now = made;
+                    *now = Ok(made);
                 }
                 has_changed.then_some(Reading { owner, fault: None })
             }
@@ -166,20 +167,16 @@ pub fn reread() -> Vec<Reading> {
 }
 
 impl<C: Send + Sync + 'static> Side<C> {
-    fn new(
-        owner: &str,
-        options: Options,
-        make: fn(&Options) -> Result<Made<C>, Fault>,
-    ) -> Result<Arc<Side<C>>, Fault> {
-        let now = Mutex::new(make(&options)?);
+    fn new(owner: &str, options: Options, make: fn(&Options) -> Result<Made<C>, Fault>) -> Arc<Side<C>> {
+        let now = Mutex::new(make(&options));
         let side = Arc::new(Side { owner: owner.to_owned(), options, make, now });
         let weak: Weak<Side<C>> = Arc::downgrade(&side);
         lock(&LIVING).push(weak);
-        Ok(side)
+        side
     }
 
-    fn config(&self) -> Arc<C> {
-        lock(&self.now).config.clone()
+    fn config(&self) -> Result<Arc<C>, Fault> {
+        lock(&self.now).as_ref().map(|made| made.config.clone()).map_err(Fault::clone)
     }
 }
 
@@ -190,12 +187,19 @@ pub struct Server(Arc<Side<ServerConfig>>);
 impl Server {
     /// `owner`: the component, for messages.
     pub fn new(owner: &str, options: Options) -> Result<Server, Fault> {
-        Side::new(owner, options, server).map(Server)
+        let server = Server::or_later(owner, options);
+        server.0.config().map(|_| server)
+    }
+
+    /// One that takes no connection until its files can be read.
+    pub fn or_later(owner: &str, options: Options) -> Server {
+        Server(Side::new(owner, options, server))
     }
 
     /// A session for a connection that came in.
     pub fn accept(&self) -> Result<Session, String> {
-        let c = rustls::ServerConnection::new(self.0.config()).map_err(|e| explain::explain(&e))?;
+        let c = rustls::ServerConnection::new(self.0.config().map_err(|f| f.why)?)
+            .map_err(|e| explain::explain(&e))?;
         Ok(Session::new(c.into()))
     }
 }
@@ -207,7 +211,8 @@ pub struct Client(Arc<Side<ClientConfig>>);
 impl Client {
     /// `owner`: the component, for messages.
     pub fn new(owner: &str, options: Options) -> Result<Client, Fault> {
-        Side::new(owner, options, client).map(Client)
+        let client = Client(Side::new(owner, options, client));
+        client.0.config().map(|_| client)
     }
 
     /// A session for a connection to `host`, a name or an address.
@@ -216,7 +221,8 @@ impl Client {
             // A name that certificates cannot bear: one with an underscore, perhaps.
             .or_else(|_| ServerName::try_from("unnamed.invalid".to_owned()))
             .map_err(|e| e.to_string())?;
-        let c = rustls::ClientConnection::new(self.0.config(), name).map_err(|e| explain::explain(&e))?;
+        let c = rustls::ClientConnection::new(self.0.config().map_err(|f| f.why)?, name)
+            .map_err(|e| explain::explain(&e))?;
         Ok(Session::new(c.into()))
     }
 }

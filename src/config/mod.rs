@@ -8,6 +8,7 @@
 
 mod context;
 mod filter;
+pub mod globals;
 mod interpolate;
 mod loader;
 mod nearest;

@@ -3,6 +3,7 @@
 //! The declaration parses and validates a component's properties, prints `flumed components`, feeds the man
 //! page and suggests the nearest key for an unknown one. Plain static data; no locks.
 
+use super::globals::Global;
 use super::sink_keys;
 
 /// What a component is, and under which list of an agent it stands.
@@ -145,13 +146,15 @@ pub struct Key {
     pub help: &'static str,
     /// Accepted because Flume has it, and changes nothing here: why.
     pub ignored: Option<&'static str>,
+    /// What feeds it where a component with `ssl = true` does not give it.
+    pub global: Option<Global>,
     /// Another value makes it another component: a reload does not change it on one that runs.
     pub is_fixed: bool,
 }
 
 impl Key {
     pub const fn new(name: &'static str, ty: Type, default: Default, help: &'static str) -> Key {
-        Key { name, ty, default, bad: Bad::Refuse, help, ignored: None, is_fixed: false }
+        Key { name, ty, default, bad: Bad::Refuse, help, ignored: None, global: None, is_fixed: false }
     }
 
     /// The same key, for which Flume falls back to the default on a bad value.
@@ -167,6 +170,11 @@ impl Key {
     /// The same key, whose value a component has for life.
     pub const fn fixed(self) -> Key {
         Key { is_fixed: true, ..self }
+    }
+
+    /// The same key, which a system property or the environment gives where the component does not.
+    pub const fn global(self, global: Global) -> Key {
+        Key { global: Some(global), ..self }
     }
 
     /// The same key, accepted and without effect. `flumed check` says why to who has written it.

@@ -55,6 +55,8 @@ pub struct Agent {
     pub place: Place,
     /// `<agent>.flumed.<key>`, named `<key>`.
     pub settings: Vec<Property>,
+    /// Java's system properties, from the command line.
+    pub system: BTreeMap<String, String>,
     /// What is wrong with the names of its properties.
     pub findings: Problems,
     lists: BTreeMap<Group, Property>,
@@ -69,6 +71,7 @@ impl Agent {
             name: name.to_owned(),
             place: place.clone(),
             settings: Vec::new(),
+            system: BTreeMap::new(),
             findings: Problems::default(),
             lists: BTreeMap::new(),
             parts: BTreeMap::new(),

@@ -24,7 +24,7 @@ use super::options::RunOptions;
 use super::plan::{Plan, Planned};
 use super::problem::{Place, Problem, Problems};
 use super::properties;
-use super::spec::{Declared, Kind};
+use super::spec::{Declared, Key, Kind};
 use super::tree::{Agent, Group, Tree};
 use judge::Judge;
 use std::sync::Arc;
@@ -65,6 +65,7 @@ pub fn load(
     problems.absorb(of_lines, |_| !is_other_file);
     if let Some(agent) = tree.agent_mut(agent) {
         let place = Place { file: Arc::from("command line"), line: 0 };
+        agent.system = options.properties.clone();
         for (name, value) in &options.properties {
             if let Some(key) = name.strip_prefix("flumed.") {
                 agent.set(key, value, place.clone());

@@ -12,6 +12,7 @@ mod netcatudp;
 mod seq;
 mod stress;
 mod syslog;
+mod tls;
 
 /// Every source type.
 pub static ALL: &[&SourceSpec] = &[
@@ -24,24 +25,6 @@ pub static ALL: &[&SourceSpec] = &[
     &syslog::TCP,
     &syslog::UDP,
 ];
-
-/// The keys of TLS on a source.
-const TLS: &[Key] = &[
-    Key::new("ssl", Type::Bool, Default::Is("false"), NO_TLS),
-    Key::new("keystore", Type::Text, Default::None, NO_TLS),
-    Key::new("keystore-password", Type::Text, Default::None, NO_TLS),
-    Key::new("keystore-type", Type::Text, Default::None, NO_TLS),
-    Key::new("include-protocols", Type::Text, Default::None, NO_TLS),
-    Key::new("exclude-protocols", Type::Text, Default::None, NO_TLS),
-    Key::new("include-cipher-suites", Type::Text, Default::None, NO_TLS),
-    Key::new("exclude-cipher-suites", Type::Text, Default::None, NO_TLS),
-];
-const NO_TLS: &str = "TLS is not in this version yet";
-
-/// Refuses what asks for TLS. The other keys mean nothing without `ssl = true`, as in Flume.
-fn check_tls(ctx: &Context) -> Vec<(&'static str, String)> {
-    ctx.flag("ssl").then(|| ("ssl", NO_TLS.to_owned())).into_iter().collect()
-}
 
 /// A size of batches.
 const COUNT: Type = Type::Int(1, i32::MAX as i64);

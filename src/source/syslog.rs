@@ -10,7 +10,7 @@ use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::{self, Batch};
-use crate::net::{After, DatagramProtocol, Outcome, Peer, Protocol, Session};
+use crate::net::{After, DatagramProtocol, Outcome, Peer, Protocol, Session, Wire};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -64,10 +64,10 @@ pub static TCP: SourceSpec = Spec {
         name: "syslogtcp",
         class: "org.apache.flume.source.SyslogTcpSource",
         help: "Syslog lines over TCP (RFC 3164 and 5424, ended by newline)",
-        keys: &[COMMON, TCP_ONLY, super::TLS],
+        keys: &[COMMON, TCP_ONLY, super::tls::KEYS],
         batch_key: None,
         check: Some(check_tcp),
-        advice: None,
+        advice: Some(super::tls::advice),
         differs: &[
             "with a full channel the connection waits; Flume drops the events",
             "an unterminated last line at the end of a connection is an event; Flume drops it",
@@ -77,7 +77,10 @@ pub static TCP: SourceSpec = Spec {
         ],
     },
     build: |ctx| {
-        let protocol = Arc::new(Tcp(Common::new(ctx, ctx.size("eventSize"))));
+        let protocol = Arc::new(Tcp {
+            common: Common::new(ctx, ctx.size("eventSize")),
+            wire: Wire { tls: super::tls::server(ctx), deflate: false },
+        });
         Source::Stream { endpoint: super::endpoint(ctx.text("host"), ctx), protocol }
     },
 };
@@ -109,7 +112,7 @@ pub static UDP: SourceSpec = Spec {
 
 fn check_tcp(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut wrong = check(ctx);
-    wrong.extend(super::check_tls(ctx));
+    wrong.extend(super::tls::check(ctx));
     wrong
 }
 
@@ -182,19 +185,26 @@ impl Common {
     }
 }
 
-struct Tcp(Common);
+struct Tcp {
+    common: Common,
+    wire: Wire,
+}
 
 impl Protocol for Tcp {
     fn wants_peer_name(&self) -> bool {
-        self.0.host_header.is_some()
+        self.common.host_header.is_some()
     }
 
     fn can_refuse(&self) -> bool {
         false
     }
 
+    fn wire(&self) -> Wire {
+        self.wire.clone()
+    }
+
     fn open(&self, peer: &Peer) -> Box<dyn Session> {
-        Box::new(Lines(SyslogDecoder::new(self.0.settings.clone(), self.0.client(peer))))
+        Box::new(Lines(SyslogDecoder::new(self.common.settings.clone(), self.common.client(peer))))
     }
 }
 

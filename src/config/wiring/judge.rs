@@ -244,7 +244,7 @@ impl<'a> Judge<'a> {
         wrong: Option<&mut BTreeSet<String>>,
     ) -> Result<Context, Doubtful> {
         let mut found = Problems::default();
-        let properties = &part.properties;
+        let properties = &self.with_globals(declared, part);
         let c = Context::parse(declared, &part.path, place, properties, reserved, self.catalog, &mut found);
         if let Some(wrong) = wrong {
             wrong.extend(found.sorted().iter().map(|p| p.key.clone()));
@@ -253,6 +253,18 @@ impl<'a> Judge<'a> {
         let unknown = &self.unknown;
         self.problems.absorb(found, |p| !unknown.contains(&p.key));
         c
+    }
+
+    /// The properties of a component, and what is said for all that have `ssl = true` where it does not say it.
+    fn with_globals(&self, declared: &'static Declared, part: &Part) -> Vec<Property> {
+        let mut properties = part.properties.clone();
+        if part.get("ssl").is_some_and(|p| p.value.eq_ignore_ascii_case("true")) {
+            let missing = declared.all_keys().filter(|k| part.get(k.name).is_none());
+            let variable = |name: &str| std::env::var(name).ok();
+            let global = |k: &Key| k.global?.find(k.name, &self.agent.system, variable);
+            properties.extend(missing.filter_map(global));
+        }
+        properties
     }
 
     /// Properties of components that no list names: nothing is built from them.

@@ -51,7 +51,7 @@ pub static SPEC: SourceSpec = Spec {
                 Default::Is("67108864"),
                 "bytes of the largest call; a larger one ends its connection",
             ),
-        ], super::TLS],
+        ], super::tls::KEYS],
         batch_key: None,
         check: Some(check),
         advice: Some(advice),
@@ -66,7 +66,7 @@ pub static SPEC: SourceSpec = Spec {
 };
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
-    let mut wrong = super::check_tls(ctx);
+    let mut wrong = super::tls::check(ctx);
     match ctx.text("ipFilterRules") {
         _ if !ctx.flag("ipFilter") => {}
         Some(rules) => wrong.extend(IpFilter::parse(rules).err().map(|why| ("ipFilterRules", why))),
@@ -78,7 +78,7 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
 }
 
 fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
-    let mut told = Vec::new();
+    let mut told = super::tls::advice(ctx);
     let Some(text) = ctx.text("ipFilterRules") else { return told };
     if !ctx.flag("ipFilter") {
         told.push((
@@ -95,7 +95,7 @@ fn build(ctx: &Context) -> Source {
     let rules = ctx.text("ipFilterRules").filter(|_| ctx.flag("ipFilter"));
     let avro = Avro {
         max: ctx.size("maxMessageBytes"),
-        wire: Wire { deflate: ctx.text("compression-type") == Some("deflate"), tls: None },
+        wire: Wire { deflate: ctx.text("compression-type") == Some("deflate"), tls: super::tls::server(ctx) },
         filter: rules.and_then(|r| IpFilter::parse(r).ok()),
         spares: Arc::default(),
     };
