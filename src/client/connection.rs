@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// A batch that takes more is sent in several calls: the avro source accepts twice this, unless told otherwise.
 const MOST: usize = 32 << 20;
-/// An event alone may take what there is room for in a frame.
-const LARGEST: usize = i32::MAX as usize;
 /// Room for a call above this is not kept for the next one.
 const KEPT: usize = 4 << 20;
 const PIECE: usize = 4096;
@@ -116,7 +114,8 @@ impl Connection {
         let (mut done, mut at_once) = (0, n);
         while done < n {
             let next = at_once.min(n - done);
-            let most = if next > 1 { MOST } else { LARGEST };
+            // An event alone may take what there is room for in a frame.
+            let most = if next > 1 { MOST } else { usize::MAX };
             self.out.clear();
             let serial = self.caller.append_some(next, events(done), most, &mut self.out);
             if serial.is_none() && next > 1 {

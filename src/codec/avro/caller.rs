@@ -14,8 +14,8 @@ use crate::event::EventRef;
 
 /// More than any answer has, were it an error with a long text.
 const LONGEST_REPLY: usize = 4 << 20;
-/// A frame's lengths are 32 bits with a sign.
-const LARGEST: usize = i32::MAX as usize;
+/// No server takes more, with the handshake and the call's name.
+const LARGEST: usize = frame::LARGEST - (64 << 10);
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]

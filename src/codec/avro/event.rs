@@ -27,6 +27,8 @@ pub enum NoBatch {
     Malformed(Malformed),
     /// More events than the channels take at once.
     TooMany,
+    /// More than is kept for one message; says of what.
+    TooMuch(String),
 }
 
 impl From<Malformed> for NoBatch {
@@ -40,15 +42,28 @@ impl From<Malformed> for NoBatch {
 pub struct Events {
     recent: Vec<(Box<[u8]>, Key)>,
     headers: Vec<(Key, Span)>,
+    /// Events that the message at hand has, as far as it was read.
+    claimed: usize,
     /// Bytes to be put behind the message's.
     more: Vec<u8>,
 }
 
 impl Events {
     /// One event, the whole of the input.
-    pub fn one(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Result<()> {
-        self.more.clear();
+    pub fn one(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> std::result::Result<(), NoBatch> {
+        self.begin();
+        self.claimed = 1;
         self.event(input, batch)
+    }
+
+    /// Events of the last message by the counts of its blocks, as far as these were read.
+    pub fn claimed(&self) -> usize {
+        self.claimed
+    }
+
+    fn begin(&mut self) {
+        self.more.clear();
+        self.claimed = 0;
     }
 
     /// An array of at most `most` events.
@@ -58,13 +73,14 @@ impl Events {
         most: usize,
         batch: &mut Batch,
     ) -> std::result::Result<(), NoBatch> {
-        self.more.clear();
+        self.begin();
         loop {
             // The end of the headers and the length of the body, at least.
             let n = input.block(2)?;
             if n == 0 {
                 return Ok(());
             }
+            self.claimed += n;
             if n > most - batch.len() {
                 return Err(NoBatch::TooMany);
             }
@@ -72,7 +88,8 @@ impl Events {
             for _ in 0..n {
                 self.event(input, batch)?;
                 if batch.overhead() > MAX_OVERHEAD {
-                    return Err(NoBatch::TooMany);
+                    let why = "its events and headers take more than 64 MiB beside their own bytes";
+                    return Err(NoBatch::TooMuch(why.to_owned()));
                 }
             }
         }
@@ -87,7 +104,7 @@ impl Events {
         message
     }
 
-    fn event(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Result<()> {
+    fn event(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> std::result::Result<(), NoBatch> {
         self.headers.clear();
         let begin = input.clone();
         let mut places = None;
@@ -104,7 +121,9 @@ impl Events {
                 let end = input.at();
                 match self.key(at, name) {
                     Some(key) => self.set(key, batch.span_of_own(end - value.len(), end), &mut places),
-                    None => kept_apart.extend([name, b"=", value, b"\n"].concat()),
+                    None => {
+                        [name, b"=", value, b"\n"].iter().for_each(|part| kept_apart.extend_from_slice(part))
+                    }
                 }
                 at += 1;
             }

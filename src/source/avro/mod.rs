@@ -45,7 +45,7 @@ pub static SPEC: SourceSpec = Spec {
                 "maxMessageBytes",
                 Type::Int(1024, 1 << 30),
                 Default::Is("67108864"),
-                "bytes of the largest call; a larger one ends its connection",
+                "bytes of the largest call; a larger one is refused",
             ),
         ], super::TLS],
         batch_key: None,
@@ -53,7 +53,8 @@ pub static SPEC: SourceSpec = Spec {
         advice: Some(advice),
         differs: &[
             "answers of one connection come in the order of its calls; Flume's may pass each other",
-            "a call above maxMessageBytes (64 MiB) ends its connection; in Flume the limit is a tenth of the heap",
+            "a call above maxMessageBytes (64 MiB) is refused with an error; in Flume a tenth of the heap is the limit, and it \
+             ends the connection",
             "header names are kept for ever, 65,536 of them at most, of up to 256 bytes; others go with their values \
              into the header flumed.headers",
         ],
