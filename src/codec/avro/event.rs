@@ -20,6 +20,10 @@ const MANY: usize = 32;
 const MUCH: usize = 256;
 /// What the events of one message may take beside its own bytes.
 const MAX_OVERHEAD: usize = 64 << 20;
+/// Headers of one event. Those that come twice count twice.
+const MOST_OF_EVENT: usize = 64 << 10;
+/// Headers of one message: all of it is decoded in one go.
+const MOST_OF_MESSAGE: usize = 1 << 20;
 
 /// Why a message's events are not a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +31,7 @@ pub enum NoBatch {
     Malformed(Malformed),
     /// More events than the channels take at once.
     TooMany,
-    /// More than is kept for one message; says of what.
+    /// More than is decoded in one go, or kept for one message; says of what.
     TooMuch(String),
 }
 
@@ -44,6 +48,8 @@ pub struct Events {
     headers: Vec<(Key, Span)>,
     /// Events that the message at hand has, as far as it was read.
     claimed: usize,
+    /// Headers that it had.
+    headers_read: usize,
     /// Bytes to be put behind the message's.
     more: Vec<u8>,
 }
@@ -63,7 +69,7 @@ impl Events {
 
     fn begin(&mut self) {
         self.more.clear();
-        self.claimed = 0;
+        (self.claimed, self.headers_read) = (0, 0);
     }
 
     /// An array of at most `most` events.
@@ -88,7 +94,9 @@ impl Events {
             for _ in 0..n {
                 self.event(input, batch)?;
                 if batch.overhead() > MAX_OVERHEAD {
-                    let why = "its events and headers take more than 64 MiB beside their own bytes";
+                    let why =
+                        "its events and headers take more than 64 MiB beside their own bytes: lower the \
+                               sender's batch size";
                     return Err(NoBatch::TooMuch(why.to_owned()));
                 }
             }
@@ -114,6 +122,15 @@ impl Events {
             let n = input.block(2)?;
             if n == 0 {
                 break;
+            }
+            if n > MOST_OF_EVENT - at {
+                return Err(NoBatch::TooMuch(format!("an event has more than {MOST_OF_EVENT} headers")));
+            }
+            self.headers_read += n;
+            if self.headers_read > MOST_OF_MESSAGE {
+                return Err(NoBatch::TooMuch(format!(
+                    "its events have more than {MOST_OF_MESSAGE} headers: lower the sender's batch size"
+                )));
             }
             for _ in 0..n {
                 let name = input.bytes()?;
@@ -335,6 +352,41 @@ mod tests {
         bytes.extend_from_slice(b"\x00\x02x\x00");
         let got = array(&mut Events::default(), &bytes, 1).unwrap();
         assert_eq!(got, [seen(b"x", &[(MORE, &format!("c=v\n{more}"))])]);
+    }
+
+    #[test]
+    fn headers_are_bounded_per_event_and_per_message() {
+        // Events with so many headers, all without a name and a value; given in blocks.
+        let bytes = |events: usize, headers: usize| {
+            let mut out = Vec::new();
+            put_long(&mut out, events as i64);
+            for _ in 0..events {
+                for from in (0..headers).step_by(1000) {
+                    let n = (headers - from).min(1000);
+                    put_long(&mut out, n as i64);
+                    out.resize(out.len() + 2 * n, 0);
+                }
+                out.extend_from_slice(&[0, 0]);
+            }
+            out.push(0);
+            out
+        };
+        let mut events = Events::default();
+        let got = array(&mut events, &bytes(16, MOST_OF_EVENT), 16).unwrap();
+        assert_eq!((got.len(), &got[15]), (16, &seen(b"", &[("", "")])));
+        for (n, headers, why) in [
+            (2, MOST_OF_EVENT + 1, "an event has more than 65536 headers"),
+            (17, MOST_OF_EVENT, "its events have more than 1048576 headers"),
+        ] {
+            let got = array(&mut events, &bytes(n, headers), 17);
+            assert!(matches!(&got, Err(NoBatch::TooMuch(w)) if w.contains(why)), "{got:?}");
+            assert_eq!(events.claimed(), n);
+        }
+        // The next message begins at zero.
+        assert_eq!(array(&mut events, &bytes(1, 1), 1).map(|e| e.len()), Ok(1));
+        let mut one = Batch::new();
+        let many = &bytes(1, MOST_OF_EVENT + 1)[1..];
+        assert!(matches!(events.one(&mut Input::new(many), &mut one), Err(NoBatch::TooMuch(_))));
     }
 
     #[test]

@@ -122,10 +122,7 @@ impl Server {
         match read {
             Ok(()) => (Call { kind, refused: None }, Answer::Outcome),
             Err(NoBatch::Malformed(why)) => malformed(kind, why, batch.len()),
-            Err(NoBatch::TooMuch(why)) => {
-                let why = format!("{why}: lower the sender's batch size");
-                wrong(kind, RUNTIME, why, self.events.claimed())
-            }
+            Err(NoBatch::TooMuch(why)) => wrong(kind, RUNTIME, why, self.events.claimed()),
             Err(NoBatch::TooMany) => {
                 let events = self.events.claimed();
                 let refused = Some(Refusal { why: too_many(most), events, is_fault: false });

@@ -3,8 +3,8 @@
 //! Runs on the event loop. Delivery: each call is stored whole, in every required channel, before its `OK` goes out; a
 //! full channel is waited for as long as its keep-alive says, then the call is answered `FAILED` and its sender tries
 //! again. Calls of one connection are stored and answered in their order (Flume's answers may pass each other). A call
-//! with more events than the channels take at once is refused before it is decoded to its end, so that no message keeps
-//! the loop busy for long.
+//! is decoded in one turn of the loop. What that may take is bounded by refusing, before its end, a call with more events
+//! than the channels take at once, or more headers than the codec takes (64 Ki of an event, 1 Mi of a call).
 
 mod ip_filter;
 
