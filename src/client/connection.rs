@@ -20,6 +20,8 @@ const MOST: usize = 32 << 20;
 /// Room for a call above this is not kept for the next one.
 const KEPT: usize = 4 << 20;
 const PIECE: usize = 4096;
+const TURNED_AWAY: &str =
+    "; perhaps its compression-type is another, it expects TLS, or its ipFilterRules do not let this host in";
 /// Of a server's error text, this much is repeated.
 const SHOWN: usize = 500;
 
@@ -169,14 +171,20 @@ impl Connection {
         let limit = limit.as_millis();
         self.is_usable = false;
         let mut timed = Timed { stream: &self.stream, until };
+        // A server that does not like what it sees has no words for it before the handshake.
+        let hint = if self.caller.may_pipeline() { "" } else { TURNED_AWAY };
         let ended = |e: io::Error| match e.kind() {
             io::ErrorKind::TimedOut => format!("no answer within {limit} ms"),
-            io::ErrorKind::UnexpectedEof => "it closed the connection without an answer".to_owned(),
+            io::ErrorKind::UnexpectedEof => format!("it closed the connection without an answer{hint}"),
+            io::ErrorKind::ConnectionReset => format!("{e}{hint}"),
             _ => e.to_string(),
         };
         let unsent = |e: io::Error| match e.kind() {
             io::ErrorKind::TimedOut => {
                 format!("not all could be sent within {limit} ms")
+            }
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                format!("not all could be sent: {e}{hint}")
             }
             _ => format!("not all could be sent: {e}"),
         };

@@ -159,6 +159,7 @@ impl Caller {
         let reply = match got {
             Ok(None) => Ok(None),
             Ok(Some(message)) => self.reply(&message).map(|r| Some((message.serial, r))),
+            Err(_) if used == 0 && !self.may_pipeline() => Err(ReplyError(stranger(bytes))),
             Err(why) => Err(ReplyError(why)),
         };
         (used, reply)
@@ -187,6 +188,21 @@ impl Caller {
             return Ok(Reply::Pong);
         }
         Ok(outcome(&mut input)?)
+    }
+}
+
+/// What a server's first words are that are no frame.
+fn stranger(bytes: &[u8]) -> String {
+    match (bytes, frame::text(bytes)) {
+        ([0x15 | 0x16, 3, ..], _) => "it answered in TLS, which is not in this version yet".to_owned(),
+        ([0x78, 0x01 | 0x5e | 0x9c | 0xda, ..], _) => {
+            "it answered compressed: compression-type = deflate is to be set on both ends or on none"
+                .to_owned()
+        }
+        (_, Some(text)) => format!("it answered \"{text}\""),
+        (_, None) => {
+            format!("it answered in another protocol: {}", bytes[..bytes.len().min(8)].escape_ascii())
+        }
     }
 }
 
@@ -316,6 +332,22 @@ mod tests {
         for bad in [&[][..], &[0], &[0, 0], &[0, 0, 6], &[0, 0, 1], &[0, 1, 2, 0], &[0, 1, 0, 4], &[9]] {
             assert!(answer(&[bad]).is_err(), "{bad:?}");
         }
-        assert!(Caller::default().feed(b"HTTP/1.1 400 Bad Request\r\n").1.is_err());
+    }
+
+    #[test]
+    fn who_speaks_another_protocol_is_shown() {
+        for (bytes, what) in [
+            (
+                &b"HTTP/1.1 400 Bad Request\r\nContent-Length: 11\r\n"[..],
+                "it answered \"HTTP/1.1 400 Bad Request\\r\\nContent-Length\"",
+            ),
+            (b"SSH-2.0-OpenSSH_9.6\r\n", "it answered \"SSH-2.0-OpenSSH_9.6\\r\\n\""),
+            (b"\x15\x03\x03\0\x02\x02\x16", "TLS"),
+            (b"\x78\x9c\x62\x60", "deflate"),
+            (b"\0\0\0\x18\0\0\0\0\0\0", "another protocol: \\x00\\x00\\x00\\x18\\x00\\x00\\x00\\x00"),
+        ] {
+            let why = Caller::default().feed(bytes).1.unwrap_err().0;
+            assert!(why.contains(what) && !why.contains("chunks"), "{why}");
+        }
     }
 }

@@ -20,6 +20,9 @@ pub const LARGEST: usize = 1 << 30;
 /// So much is kept of a message that is too large: a handshake with the protocol's text, and the name of the call.
 const KEPT: usize = 64 << 10;
 
+/// Of what is no frame, so much is shown.
+const SHOWN: usize = 40;
+
 /// A message and the number its answer will have.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
@@ -146,7 +149,11 @@ impl Frames {
                 }
                 (self.serial, self.chunks) = (int(rest), int(&rest[INT..]));
                 if !(1..=MAX_CHUNKS).contains(&self.chunks) {
-                    return (at, Err(format!("no Avro RPC: a message of {} chunks", self.chunks)));
+                    let what = match text(rest).filter(|_| !self.is_avro) {
+                        Some(text) => format!("it begins with \"{text}\""),
+                        None => format!("a message of {} chunks", self.chunks),
+                    };
+                    return (at, Err(format!("no Avro RPC: {what}")));
                 }
                 (self.is_inside, self.is_avro) = (true, true);
                 at += 2 * INT;
@@ -205,11 +212,18 @@ fn int(bytes: &[u8]) -> i32 {
     bytes.first_chunk().map_or(0, |b| i32::from_be_bytes(*b))
 }
 
+/// The beginning of what is text, for a log.
+pub fn text(bytes: &[u8]) -> Option<String> {
+    let is_text = |b: &u8| b.is_ascii_graphic() || b" \r\n\t".contains(b);
+    let is_so = bytes.iter().take(2 * INT).all(is_text);
+    is_so.then(|| bytes[..bytes.len().min(SHOWN)].escape_ascii().to_string())
+}
+
 /// What a first message is that is no frame at all.
 fn guess(bytes: &[u8]) -> Option<String> {
     let looks_like = |what: &str| Some(format!("no Avro RPC: it looks like {what}"));
     match bytes {
-        [0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
+        [0x15 | 0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
             looks_like("compression-type = deflate, which is to be set on both ends or on none")
         }
@@ -387,6 +401,7 @@ mod tests {
         ] {
             assert!(Frames::new(400).feed(bytes).1.unwrap_err().contains(what));
         }
-        assert!(Frames::new(400).feed(b"<34>Oct 11 22:14:15").1.unwrap_err().contains("no Avro RPC"));
+        let why = Frames::new(400).feed(b"<34>Oct 11 22:14:15\n").1.unwrap_err();
+        assert_eq!(why, "no Avro RPC: it begins with \"<34>Oct 11 22:14:15\\n\"");
     }
 }
