@@ -6,7 +6,7 @@
 
 use super::dial::{self, Address};
 use super::error::{Error, Outcome};
-use crate::codec::avro::{Caller, Reply, Status};
+use crate::codec::avro::{stranger, Caller, Reply, ReplyError, Status};
 use crate::codec::zlib::{Deflater, Inflater};
 use crate::event::{Batch, EventRef};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
@@ -213,7 +213,8 @@ impl Connection {
                     let why = format!("it answered call {of}, where {serial} was the last");
                     return Err((Outcome::Unknown, why));
                 }
-                Err(e) => return Err((Outcome::Unknown, e.0)),
+                Err(ReplyError::Stranger) => return Err((Outcome::Unknown, stranger(&self.rest))),
+                Err(ReplyError::Nonsense(why)) => return Err((Outcome::Unknown, why)),
             }
             let mut piece = [0; PIECE];
             let n = match &mut self.deflate {

@@ -31,11 +31,15 @@ pub enum Reply {
 
 /// Why a connection is of no use any more.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ReplyError(pub String);
+pub enum ReplyError {
+    /// The first answer is no Avro RPC: [`stranger`] says what it looks like. No byte of it was taken.
+    Stranger,
+    Nonsense(String),
+}
 
 impl From<Malformed> for ReplyError {
     fn from(Malformed(why): Malformed) -> ReplyError {
-        ReplyError(format!("an answer that makes no sense: {why}"))
+        ReplyError::Nonsense(format!("an answer that makes no sense: {why}"))
     }
 }
 
@@ -159,8 +163,8 @@ impl Caller {
         let reply = match got {
             Ok(None) => Ok(None),
             Ok(Some(message)) => self.reply(&message).map(|r| Some((message.serial, r))),
-            Err(_) if used == 0 && !self.may_pipeline() => Err(ReplyError(stranger(bytes))),
-            Err(why) => Err(ReplyError(why)),
+            Err(_) if !self.frames.has_begun() => Err(ReplyError::Stranger),
+            Err(why) => Err(ReplyError::Nonsense(why)),
         };
         (used, reply)
     }
@@ -169,14 +173,14 @@ impl Caller {
         let mut input = Input::new(&message.bytes);
         if !self.may_pipeline() {
             let response = handshake::read_response(&mut input)?;
-            response.agrees.map_err(|why| ReplyError(format!("the server speaks {why}")))?;
+            response.agrees.map_err(|why| ReplyError::Nonsense(format!("the server speaks {why}")))?;
             match (response.matched, response.server, &self.handshake) {
                 (Match::None, Some(server), Handshake::Due) => {
                     self.handshake = Handshake::Wanted(server);
                     return Ok(Reply::Again);
                 }
                 (Match::None, ..) => {
-                    return Err(ReplyError(
+                    return Err(ReplyError::Nonsense(
                         "the server knows our protocol neither by its hash nor its text".into(),
                     ))
                 }
@@ -191,8 +195,8 @@ impl Caller {
     }
 }
 
-/// What a server's first words are that are no frame.
-fn stranger(bytes: &[u8]) -> String {
+/// What a server's first words look like that are no frame.
+pub fn stranger(bytes: &[u8]) -> String {
     match (bytes, frame::text(bytes)) {
         ([0x15 | 0x16, 3, ..], _) => "it answered in TLS, which is not in this version yet".to_owned(),
         ([0x78, 0x01 | 0x5e | 0x9c | 0xda, ..], _) => {
@@ -273,7 +277,7 @@ mod tests {
         out.clear();
         assert_eq!(c.append_batch(batch(&[]).iter(), &mut out), Some(2));
         assert!(out.windows(18).any(|w| w == b"AvroSourceProtocol"));
-        assert!(c.feed(&frame).1.unwrap_err().0.contains("neither by its hash nor its text"));
+        assert!(format!("{:?}", c.feed(&frame).1).contains("neither by its hash nor its text"));
     }
 
     #[test]
@@ -346,7 +350,8 @@ mod tests {
             (b"\x78\x9c\x62\x60", "deflate"),
             (b"\0\0\0\x18\0\0\0\0\0\0", "another protocol: \\x00\\x00\\x00\\x18\\x00\\x00\\x00\\x00"),
         ] {
-            let why = Caller::default().feed(bytes).1.unwrap_err().0;
+            assert_eq!(Caller::default().feed(bytes), (0, Err(ReplyError::Stranger)));
+            let why = stranger(bytes);
             assert!(why.contains(what) && !why.contains("chunks"), "{why}");
         }
     }

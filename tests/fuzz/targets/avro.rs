@@ -176,7 +176,7 @@ fn hear(pieces: &[&[u8]]) -> Result<(Vec<String>, bool), String> {
                     sent.clear();
                 }
                 Err(why) => {
-                    heard.push(why.0);
+                    heard.push(format!("{why:?}"));
                     return Ok((heard, true));
                 }
             }
