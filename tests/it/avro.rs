@@ -302,20 +302,23 @@ fn a_call_that_is_too_large_is_refused_and_its_connection_goes_on() {
 fn a_message_that_does_not_end_is_ended_and_half_of_one_counted() {
     let agent = avro(&[]).files("k1", "c1", "out").arg("-Dflumed.messageTimeout=1").start();
     let addr = agent.address("r1");
-    let mut slow = TcpStream::connect(addr).unwrap();
-    slow.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-    slow.write_all(&[1i32, 1, 1_000_000].map(i32::to_be_bytes).concat()).unwrap();
-    slow.write_all(&[0; 8000]).unwrap();
-    // A byte now and then does not keep it alive.
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < deadline, "still open");
-        let _ = slow.write(&[0]);
-        match slow.read(&mut [0; 1]) {
-            Ok(0) => break,
-            Err(e) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&e.kind()) => {}
-            Err(_) => break,
-            Ok(_) => panic!("an answer"),
+    // One that would be taken, and one that is passed over.
+    for size in [1_000_000, 100_000_000] {
+        let mut slow = TcpStream::connect(addr).unwrap();
+        slow.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        slow.write_all(&[1i32, 1, size].map(i32::to_be_bytes).concat()).unwrap();
+        slow.write_all(&[0; 8000]).unwrap();
+        // A byte now and then does not keep it alive.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "still open");
+            let _ = slow.write(&[0]);
+            match slow.read(&mut [0; 1]) {
+                Ok(0) => break,
+                Err(e) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&e.kind()) => {}
+                Err(_) => break,
+                Ok(_) => panic!("an answer"),
+            }
         }
     }
     agent.wait_log("a message did not come to its end within messageTimeout");
