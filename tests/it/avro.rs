@@ -494,8 +494,13 @@ fn a_reload_lowers_the_limit_from_the_next_call_on() {
     assert_eq!(rpc.answer().unwrap().1, OK, "it had begun before");
     assert_eq!(rpc.ask(&["after"]), OK);
     rpc.send(&[&"x".repeat(60_000)]);
-    assert_eq!(rpc.answer(), None);
-    agent.wait_log("a message of more than 50000 bytes");
+    match rpc.answer() {
+        Some((_, Reply::Error(why))) => {
+            assert!(why.contains("more than 50000: raise the source's maxMessageBytes"))
+        }
+        other => panic!("{other:?}"),
+    }
+    agent.wait_log("more than 50000");
 }
 
 #[test]
