@@ -6,7 +6,7 @@
 
 use super::dial::{self, Address};
 use super::error::{Error, Outcome};
-use crate::codec::avro::{Caller, Reply, Status};
+use crate::codec::avro::{stranger, Caller, Reply, ReplyError, Status};
 use crate::codec::zlib::{Deflater, Inflater};
 use crate::event::{Batch, EventRef};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 
 /// A batch that takes more is sent in several calls: the avro source accepts twice this, unless told otherwise.
 const MOST: usize = 32 << 20;
-/// An event alone may take what there is room for in a frame.
-const LARGEST: usize = i32::MAX as usize;
 /// Room for a call above this is not kept for the next one.
 const KEPT: usize = 4 << 20;
 const PIECE: usize = 4096;
+const TURNED_AWAY: &str =
+    "; perhaps its compression-type is another, it expects TLS, or its ipFilterRules do not let this host in";
 /// Of a server's error text, this much is repeated.
 const SHOWN: usize = 500;
 
@@ -116,7 +116,8 @@ impl Connection {
         let (mut done, mut at_once) = (0, n);
         while done < n {
             let next = at_once.min(n - done);
-            let most = if next > 1 { MOST } else { LARGEST };
+            // An event alone may take what there is room for in a frame.
+            let most = if next > 1 { MOST } else { usize::MAX };
             self.out.clear();
             let serial = self.caller.append_some(next, events(done), most, &mut self.out);
             if serial.is_none() && next > 1 {
@@ -170,14 +171,20 @@ impl Connection {
         let limit = limit.as_millis();
         self.is_usable = false;
         let mut timed = Timed { stream: &self.stream, until };
+        // A server that does not like what it sees has no words for it before the handshake.
+        let hint = if self.caller.may_pipeline() { "" } else { TURNED_AWAY };
         let ended = |e: io::Error| match e.kind() {
             io::ErrorKind::TimedOut => format!("no answer within {limit} ms"),
-            io::ErrorKind::UnexpectedEof => "it closed the connection without an answer".to_owned(),
+            io::ErrorKind::UnexpectedEof => format!("it closed the connection without an answer{hint}"),
+            io::ErrorKind::ConnectionReset => format!("{e}{hint}"),
             _ => e.to_string(),
         };
         let unsent = |e: io::Error| match e.kind() {
             io::ErrorKind::TimedOut => {
                 format!("not all could be sent within {limit} ms")
+            }
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                format!("not all could be sent: {e}{hint}")
             }
             _ => format!("not all could be sent: {e}"),
         };
@@ -206,7 +213,8 @@ impl Connection {
                     let why = format!("it answered call {of}, where {serial} was the last");
                     return Err((Outcome::Unknown, why));
                 }
-                Err(e) => return Err((Outcome::Unknown, e.0)),
+                Err(ReplyError::Stranger) => return Err((Outcome::Unknown, stranger(&self.rest))),
+                Err(ReplyError::Nonsense(why)) => return Err((Outcome::Unknown, why)),
             }
             let mut piece = [0; PIECE];
             let n = match &mut self.deflate {

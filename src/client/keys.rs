@@ -64,6 +64,14 @@ pub fn check_tls(ctx: &Context) -> Vec<(&'static str, String)> {
     ctx.flag("ssl").then(|| ("ssl", NO_TLS.to_owned())).into_iter().collect()
 }
 
+/// Warns of keys of TLS without it: who gives them may believe that the connection is safe.
+pub fn advise_tls(ctx: &Context) -> Vec<(&'static str, String)> {
+    let told = |k: &Key| {
+        (k.name, "means nothing, the connection is not encrypted: ssl = true is missing".to_owned())
+    };
+    TLS.iter().filter(|k| k.ty != Type::Bool && ctx.is_given(k.name) && !ctx.flag("ssl")).map(told).collect()
+}
+
 pub fn settings(ctx: &Context) -> Settings {
     let timeout = |key| ctx.duration(key).expect("has a default");
     let level = ctx.int("compression-level").and_then(|l| u32::try_from(l).ok());

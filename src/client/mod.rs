@@ -43,5 +43,5 @@ pub(crate) mod testing;
 pub use connection::{Connection, Settings};
 pub use dial::Address;
 pub use error::{Error, Outcome};
-pub use keys::{check_tls, settings, CONNECTION, TLS};
+pub use keys::{advise_tls, check_tls, settings, CONNECTION, TLS};
 pub use several::Client;

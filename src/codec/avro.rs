@@ -16,7 +16,7 @@ mod recorded;
 mod server;
 mod wire;
 
-pub use caller::{Caller, Reply, ReplyError};
+pub use caller::{stranger, Caller, Reply, ReplyError};
 pub use frame::Frames;
 pub use server::Server;
 

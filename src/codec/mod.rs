@@ -73,8 +73,19 @@ pub enum Then {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Call {
     pub kind: CallKind,
-    /// Why its events cannot be stored, if that is known already.
-    pub refused: Option<String>,
+    /// Why its events cannot be stored, if that is known already. Then the batch is empty.
+    pub refused: Option<Refusal>,
+}
+
+/// Why a call comes to no channel.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What to log.
+    pub why: String,
+    /// Events that it has, as far as that was seen.
+    pub events: usize,
+    /// The call is at fault, whatever the channels take; its answer says so by itself.
+    pub is_fault: bool,
 }
 
 impl Call {

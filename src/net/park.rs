@@ -14,7 +14,7 @@
 
 use super::throttle::Throttle;
 use crate::channel::{PutError, Wake};
-use crate::codec::{Call, CallKind};
+use crate::codec::{Call, CallKind, Refusal};
 use crate::deliver::{tell_full, Attempt, Deliver, Delivery, Place};
 use crate::event::Batch;
 use std::collections::VecDeque;
@@ -113,7 +113,8 @@ impl Pending {
     /// Takes a decoded batch.
     pub fn offer(&mut self, batch: Batch, call: Option<Call>, now: Instant) {
         let (kind, refused) = call.map_or((None, None), |c| (Some(c.kind), c.refused));
-        let asked = Asked { events: batch.len(), call: kind };
+        let events = refused.as_ref().map_or(batch.len(), |r| r.events);
+        let asked = Asked { events, call: kind };
         let counters = &self.deliver.counters;
         counters.event_received.add(asked.events);
         match kind {
@@ -121,8 +122,22 @@ impl Pending {
             Some(CallKind::AppendBatch) => counters.append_batch_received.one(),
             Some(CallKind::Question) | None => {}
         }
-        if let Some(why) = refused {
-            return self.queue_answer(asked, Delivery::default(), Some(Err(why)));
+        if let Some(Refusal { why, is_fault, .. }) = refused {
+            if !is_fault {
+                return self.queue_answer(asked, Delivery::default(), Some(Err(why)));
+            }
+            counters.event_read_fail.one();
+            counters.event_refused.add(events);
+            if let Some(note) = self.told.pass(now) {
+                let source = &counters.name;
+                log::warn!(
+                    "source {source}: a call from {} is answered with an error: {why}{note}",
+                    self.peer
+                );
+            }
+            // There is nothing to be stored, and the session knows what the answer is.
+            let asked = Asked { events: 0, call: Some(CallKind::Question) };
+            return self.queue_answer(asked, Delivery::default(), Some(Ok(())));
         }
         self.in_hand = asked.events;
         let delivery = self.deliver.prepare(batch);

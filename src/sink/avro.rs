@@ -35,7 +35,7 @@ pub static SPEC: SinkSpec = Spec {
         ],
         batch_key: Some("batch-size"),
         check: Some(client::check_tls),
-        advice: None,
+        advice: Some(client::advise_tls),
         differs: &[
             "a batch that takes more than 32 MiB is sent in several calls",
             "the name is looked up at each connect, and all its addresses are tried",

@@ -211,6 +211,22 @@ fn questions_and_mistakes_leave_the_connection_usable() {
     }
     assert_eq!(rpc.ask(&["b"]), OK);
     assert_eq!(agent.wait_lines("out", 2), ["a", "b"]);
+    // Counted, and told with who it was.
+    assert_eq!(agent.metric("SOURCE.r1", "EventReadFail"), 5);
+    let told = agent.wait_log("is answered with an error: No such remote message: foo");
+    assert!(told.contains("WARN") && told.contains("source r1: a call from 127.0.0.1:"), "{told}");
+}
+
+#[test]
+fn a_batch_of_too_many_events_is_counted_with_all_of_them() {
+    let agent = to_files(&[]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!(rpc.ask(&["x"; 101]), FAILED);
+    let told = agent.wait_log("it has more events than the channels take at once (100)");
+    assert!(told.contains("a batch of 101 events from 127.0.0.1:"), "{told}");
+    assert_eq!(rpc.ask(&["x"; 100]), OK);
+    let count = |key: &str| agent.metric("SOURCE.r1", key);
+    assert_eq!((count("EventReceivedCount"), count("EventRefusedCount")), (201, 101));
 }
 
 #[test]
@@ -231,9 +247,13 @@ fn garbage_ends_its_connection_with_a_reason_and_no_other() {
         (claims(0, 0), "a message of 0 chunks"),
         (claims(-1, 0), "a message of -1 chunks"),
         (claims(i32::MAX, 0), "chunks"),
-        (claims(1, i32::MAX), "a message of more than 100000 bytes"),
+        (claims(1, i32::MAX), "a message of more than 1073741824 bytes"),
         (claims(1, i32::MIN), "a chunk of -2147483648 bytes"),
-        ([claims(2, 60_000), vec![0; 60_000], 60_000i32.to_be_bytes().to_vec()].concat(), "more than 100000"),
+        (
+            [claims(2, 60_000), vec![0; 60_000], (1i32 << 30).to_be_bytes().to_vec()].concat(),
+            "a message of more than 1073741824 bytes",
+        ),
+        ([claims(1, 200_000), vec![9; 200_000]].concat(), "Avro handshake: "),
         (frame(b"short"), "Avro handshake: "),
         (frame(&odd_hash), "the client speaks a protocol without append and appendBatch"),
     ];
@@ -258,23 +278,47 @@ fn garbage_ends_its_connection_with_a_reason_and_no_other() {
 }
 
 #[test]
+fn a_call_that_is_too_large_is_refused_and_its_connection_goes_on() {
+    let agent = to_files(&["maxMessageBytes = 100000"]);
+    let mut rpc = Rpc::new(agent.address("r1"));
+    let large = "x".repeat(60_000);
+    for _ in 0..2 {
+        let Reply::Error(why) = rpc.ask(&[&large, &large]) else { panic!("no error") };
+        assert!(why.contains("a call of 1200") && why.contains("maxMessageBytes"), "{why}");
+    }
+    assert_eq!(rpc.ask(&["small"]), OK);
+    assert_eq!(agent.wait_lines("out", 1), ["small"]);
+    let told = agent.wait_log("is answered with an error");
+    assert!(
+        told.contains("source r1: a call from 127.0.0.1:") && told.contains("more than 100000"),
+        "{told}"
+    );
+    let count = |key: &str| agent.metric("SOURCE.r1", key);
+    assert_eq!((count("EventReadFail"), count("EventReceivedCount"), count("EventRefusedCount")), (2, 5, 4));
+    assert_eq!((count("AppendBatchReceivedCount"), count("AppendBatchAcceptedCount")), (3, 1));
+}
+
+#[test]
 fn a_message_that_does_not_end_is_ended_and_half_of_one_counted() {
     let agent = avro(&[]).files("k1", "c1", "out").arg("-Dflumed.messageTimeout=1").start();
     let addr = agent.address("r1");
-    let mut slow = TcpStream::connect(addr).unwrap();
-    slow.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-    slow.write_all(&[1i32, 1, 1_000_000].map(i32::to_be_bytes).concat()).unwrap();
-    slow.write_all(&[0; 8000]).unwrap();
-    // A byte now and then does not keep it alive.
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < deadline, "still open");
-        let _ = slow.write(&[0]);
-        match slow.read(&mut [0; 1]) {
-            Ok(0) => break,
-            Err(e) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&e.kind()) => {}
-            Err(_) => break,
-            Ok(_) => panic!("an answer"),
+    // One that would be taken, and one that is passed over.
+    for size in [1_000_000, 100_000_000] {
+        let mut slow = TcpStream::connect(addr).unwrap();
+        slow.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        slow.write_all(&[1i32, 1, size].map(i32::to_be_bytes).concat()).unwrap();
+        slow.write_all(&[0; 8000]).unwrap();
+        // A byte now and then does not keep it alive.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "still open");
+            let _ = slow.write(&[0]);
+            match slow.read(&mut [0; 1]) {
+                Ok(0) => break,
+                Err(e) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&e.kind()) => {}
+                Err(_) => break,
+                Ok(_) => panic!("an answer"),
+            }
         }
     }
     agent.wait_log("a message did not come to its end within messageTimeout");
@@ -450,8 +494,13 @@ fn a_reload_lowers_the_limit_from_the_next_call_on() {
     assert_eq!(rpc.answer().unwrap().1, OK, "it had begun before");
     assert_eq!(rpc.ask(&["after"]), OK);
     rpc.send(&[&"x".repeat(60_000)]);
-    assert_eq!(rpc.answer(), None);
-    agent.wait_log("a message of more than 50000 bytes");
+    match rpc.answer() {
+        Some((_, Reply::Error(why))) => {
+            assert!(why.contains("more than 50000: raise the source's maxMessageBytes"))
+        }
+        other => panic!("{other:?}"),
+    }
+    agent.wait_log("more than 50000");
 }
 
 #[test]

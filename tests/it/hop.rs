@@ -1,6 +1,7 @@
 //! Two agents and the avro sink between them: what arrives, and what becomes of events while the second one is away or
 //! does not answer.
 
+use crate::avro::{Rpc, OK};
 use crate::downstream::Downstream;
 use crate::util::{wait, Agent, Client, Conf, PATIENCE};
 use flumed::codec::avro::Status;
@@ -108,4 +109,26 @@ fn a_stop_does_not_wait_for_who_does_not_answer() {
     let (code, log) = from.wait_exit(PATIENCE / 2);
     assert_eq!(code, Some(3), "{log}");
     assert!(log.contains("sink k1 did not finish in time"), "{log}");
+}
+
+#[test]
+fn an_event_too_large_for_the_next_agent_holds_up_no_other() {
+    let to = second(0, &["maxMessageBytes = 1000000"]).start();
+    let port = format!("port = {}", to.address("r1").port());
+    let keys = ["hostname = 127.0.0.1", &port, "maxDeliveryAttempts = 2", "deadLetterFile = dead"];
+    let from = Conf::new()
+        .source_anywhere("r1", "avro", "c1", &["bind = 127.0.0.1", "port = 0"])
+        .channel("c1", &["transactionCapacity = 100"])
+        .sink("k1", "avro", "c1", &keys)
+        .start();
+    let large = "x".repeat(2_000_000);
+    assert_eq!(Rpc::new(from.address("r1")).ask(&["a", "b", &large, "c", "d"]), OK);
+    assert_eq!(to.wait_lines("out", 4), ["{} a", "{} b", "{} c", "{} d"]);
+    wait(1, || from.metric("SINK.k1", "DeadLetterCount"));
+    let why = from.wait_log("answered with an error");
+    assert!(why.contains("a call of 20000") && why.contains("more than 1000000"), "{why}");
+    assert_eq!(from.metric("SINK.k1", "EventPossiblyRepeatedCount"), 0);
+    assert_eq!(from.metric("SINK.k1", "ConnectionCreatedCount"), 1);
+    assert!(std::fs::read_to_string(from.folder.path("dead")).unwrap().contains("maxMessageBytes"));
+    assert_eq!(to.lines("out").len(), 4);
 }

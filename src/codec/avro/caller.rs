@@ -14,8 +14,8 @@ use crate::event::EventRef;
 
 /// More than any answer has, were it an error with a long text.
 const LONGEST_REPLY: usize = 4 << 20;
-/// A frame's lengths are 32 bits with a sign.
-const LARGEST: usize = i32::MAX as usize;
+/// No server takes more, with the handshake and the call's name.
+const LARGEST: usize = frame::LARGEST - (64 << 10);
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,11 +31,15 @@ pub enum Reply {
 
 /// Why a connection is of no use any more.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ReplyError(pub String);
+pub enum ReplyError {
+    /// The first answer is no Avro RPC: [`stranger`] says what it looks like. No byte of it was taken.
+    Stranger,
+    Nonsense(String),
+}
 
 impl From<Malformed> for ReplyError {
     fn from(Malformed(why): Malformed) -> ReplyError {
-        ReplyError(format!("an answer that makes no sense: {why}"))
+        ReplyError::Nonsense(format!("an answer that makes no sense: {why}"))
     }
 }
 
@@ -159,7 +163,8 @@ impl Caller {
         let reply = match got {
             Ok(None) => Ok(None),
             Ok(Some(message)) => self.reply(&message).map(|r| Some((message.serial, r))),
-            Err(why) => Err(ReplyError(why)),
+            Err(_) if !self.frames.has_begun() => Err(ReplyError::Stranger),
+            Err(why) => Err(ReplyError::Nonsense(why)),
         };
         (used, reply)
     }
@@ -168,14 +173,14 @@ impl Caller {
         let mut input = Input::new(&message.bytes);
         if !self.may_pipeline() {
             let response = handshake::read_response(&mut input)?;
-            response.agrees.map_err(|why| ReplyError(format!("the server speaks {why}")))?;
+            response.agrees.map_err(|why| ReplyError::Nonsense(format!("the server speaks {why}")))?;
             match (response.matched, response.server, &self.handshake) {
                 (Match::None, Some(server), Handshake::Due) => {
                     self.handshake = Handshake::Wanted(server);
                     return Ok(Reply::Again);
                 }
                 (Match::None, ..) => {
-                    return Err(ReplyError(
+                    return Err(ReplyError::Nonsense(
                         "the server knows our protocol neither by its hash nor its text".into(),
                     ))
                 }
@@ -187,6 +192,21 @@ impl Caller {
             return Ok(Reply::Pong);
         }
         Ok(outcome(&mut input)?)
+    }
+}
+
+/// What a server's first words look like that are no frame.
+pub fn stranger(bytes: &[u8]) -> String {
+    match (bytes, frame::text(bytes)) {
+        ([0x15 | 0x16, 3, ..], _) => "it answered in TLS, which is not in this version yet".to_owned(),
+        ([0x78, 0x01 | 0x5e | 0x9c | 0xda, ..], _) => {
+            "it answered compressed: compression-type = deflate is to be set on both ends or on none"
+                .to_owned()
+        }
+        (_, Some(text)) => format!("it answered \"{text}\""),
+        (_, None) => {
+            format!("it answered in another protocol: {}", bytes[..bytes.len().min(8)].escape_ascii())
+        }
     }
 }
 
@@ -257,7 +277,7 @@ mod tests {
         out.clear();
         assert_eq!(c.append_batch(batch(&[]).iter(), &mut out), Some(2));
         assert!(out.windows(18).any(|w| w == b"AvroSourceProtocol"));
-        assert!(c.feed(&frame).1.unwrap_err().0.contains("neither by its hash nor its text"));
+        assert!(format!("{:?}", c.feed(&frame).1).contains("neither by its hash nor its text"));
     }
 
     #[test]
@@ -316,6 +336,23 @@ mod tests {
         for bad in [&[][..], &[0], &[0, 0], &[0, 0, 6], &[0, 0, 1], &[0, 1, 2, 0], &[0, 1, 0, 4], &[9]] {
             assert!(answer(&[bad]).is_err(), "{bad:?}");
         }
-        assert!(Caller::default().feed(b"HTTP/1.1 400 Bad Request\r\n").1.is_err());
+    }
+
+    #[test]
+    fn who_speaks_another_protocol_is_shown() {
+        for (bytes, what) in [
+            (
+                &b"HTTP/1.1 400 Bad Request\r\nContent-Length: 11\r\n"[..],
+                "it answered \"HTTP/1.1 400 Bad Request\\r\\nContent-Length\"",
+            ),
+            (b"SSH-2.0-OpenSSH_9.6\r\n", "it answered \"SSH-2.0-OpenSSH_9.6\\r\\n\""),
+            (b"\x15\x03\x03\0\x02\x02\x16", "TLS"),
+            (b"\x78\x9c\x62\x60", "deflate"),
+            (b"\0\0\0\x18\0\0\0\0\0\0", "another protocol: \\x00\\x00\\x00\\x18\\x00\\x00\\x00\\x00"),
+        ] {
+            assert_eq!(Caller::default().feed(bytes), (0, Err(ReplyError::Stranger)));
+            let why = stranger(bytes);
+            assert!(why.contains(what) && !why.contains("chunks"), "{why}");
+        }
     }
 }

@@ -20,6 +20,10 @@ const MANY: usize = 32;
 const MUCH: usize = 256;
 /// What the events of one message may take beside its own bytes.
 const MAX_OVERHEAD: usize = 64 << 20;
+/// Headers of one event. Those that come twice count twice.
+const MOST_OF_EVENT: usize = 64 << 10;
+/// Headers of one message: all of it is decoded in one go.
+const MOST_OF_MESSAGE: usize = 1 << 20;
 
 /// Why a message's events are not a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub enum NoBatch {
     Malformed(Malformed),
     /// More events than the channels take at once.
     TooMany,
+    /// More than is decoded in one go, or kept for one message; says of what.
+    TooMuch(String),
 }
 
 impl From<Malformed> for NoBatch {
@@ -40,15 +46,30 @@ impl From<Malformed> for NoBatch {
 pub struct Events {
     recent: Vec<(Box<[u8]>, Key)>,
     headers: Vec<(Key, Span)>,
+    /// Events that the message at hand has, as far as it was read.
+    claimed: usize,
+    /// Headers that it had.
+    headers_read: usize,
     /// Bytes to be put behind the message's.
     more: Vec<u8>,
 }
 
 impl Events {
     /// One event, the whole of the input.
-    pub fn one(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Result<()> {
-        self.more.clear();
+    pub fn one(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> std::result::Result<(), NoBatch> {
+        self.begin();
+        self.claimed = 1;
         self.event(input, batch)
+    }
+
+    /// Events of the last message by the counts of its blocks, as far as these were read.
+    pub fn claimed(&self) -> usize {
+        self.claimed
+    }
+
+    fn begin(&mut self) {
+        self.more.clear();
+        (self.claimed, self.headers_read) = (0, 0);
     }
 
     /// An array of at most `most` events.
@@ -58,13 +79,14 @@ impl Events {
         most: usize,
         batch: &mut Batch,
     ) -> std::result::Result<(), NoBatch> {
-        self.more.clear();
+        self.begin();
         loop {
             // The end of the headers and the length of the body, at least.
             let n = input.block(2)?;
             if n == 0 {
                 return Ok(());
             }
+            self.claimed += n;
             if n > most - batch.len() {
                 return Err(NoBatch::TooMany);
             }
@@ -72,7 +94,10 @@ impl Events {
             for _ in 0..n {
                 self.event(input, batch)?;
                 if batch.overhead() > MAX_OVERHEAD {
-                    return Err(NoBatch::TooMany);
+                    let why =
+                        "its events and headers take more than 64 MiB beside their own bytes: lower the \
+                               sender's batch size";
+                    return Err(NoBatch::TooMuch(why.to_owned()));
                 }
             }
         }
@@ -87,7 +112,7 @@ impl Events {
         message
     }
 
-    fn event(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Result<()> {
+    fn event(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> std::result::Result<(), NoBatch> {
         self.headers.clear();
         let begin = input.clone();
         let mut places = None;
@@ -98,13 +123,24 @@ impl Events {
             if n == 0 {
                 break;
             }
+            if n > MOST_OF_EVENT - at {
+                return Err(NoBatch::TooMuch(format!("an event has more than {MOST_OF_EVENT} headers")));
+            }
+            self.headers_read += n;
+            if self.headers_read > MOST_OF_MESSAGE {
+                return Err(NoBatch::TooMuch(format!(
+                    "its events have more than {MOST_OF_MESSAGE} headers: lower the sender's batch size"
+                )));
+            }
             for _ in 0..n {
                 let name = input.bytes()?;
                 let value = input.bytes()?;
                 let end = input.at();
                 match self.key(at, name) {
                     Some(key) => self.set(key, batch.span_of_own(end - value.len(), end), &mut places),
-                    None => kept_apart.extend([name, b"=", value, b"\n"].concat()),
+                    None => {
+                        [name, b"=", value, b"\n"].iter().for_each(|part| kept_apart.extend_from_slice(part))
+                    }
                 }
                 at += 1;
             }
@@ -316,6 +352,41 @@ mod tests {
         bytes.extend_from_slice(b"\x00\x02x\x00");
         let got = array(&mut Events::default(), &bytes, 1).unwrap();
         assert_eq!(got, [seen(b"x", &[(MORE, &format!("c=v\n{more}"))])]);
+    }
+
+    #[test]
+    fn headers_are_bounded_per_event_and_per_message() {
+        // Events with so many headers, all without a name and a value; given in blocks.
+        let bytes = |events: usize, headers: usize| {
+            let mut out = Vec::new();
+            put_long(&mut out, events as i64);
+            for _ in 0..events {
+                for from in (0..headers).step_by(1000) {
+                    let n = (headers - from).min(1000);
+                    put_long(&mut out, n as i64);
+                    out.resize(out.len() + 2 * n, 0);
+                }
+                out.extend_from_slice(&[0, 0]);
+            }
+            out.push(0);
+            out
+        };
+        let mut events = Events::default();
+        let got = array(&mut events, &bytes(16, MOST_OF_EVENT), 16).unwrap();
+        assert_eq!((got.len(), &got[15]), (16, &seen(b"", &[("", "")])));
+        for (n, headers, why) in [
+            (2, MOST_OF_EVENT + 1, "an event has more than 65536 headers"),
+            (17, MOST_OF_EVENT, "its events have more than 1048576 headers"),
+        ] {
+            let got = array(&mut events, &bytes(n, headers), 17);
+            assert!(matches!(&got, Err(NoBatch::TooMuch(w)) if w.contains(why)), "{got:?}");
+            assert_eq!(events.claimed(), n);
+        }
+        // The next message begins at zero.
+        assert_eq!(array(&mut events, &bytes(1, 1), 1).map(|e| e.len()), Ok(1));
+        let mut one = Batch::new();
+        let many = &bytes(1, MOST_OF_EVENT + 1)[1..];
+        assert!(matches!(events.one(&mut Input::new(many), &mut one), Err(NoBatch::TooMuch(_))));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! ```
 //! Chunk boundaries have no meaning and a chunk may be empty. A message is put together in memory of its own: one copy,
 //! for which no length above 1 MiB is believed before its bytes are there. The client chooses serials, the answer repeats them.
+//! A server passes over a message that is too large, all but its beginning: it can be answered then.
 
 use crate::event::Spares;
 use std::sync::Arc;
@@ -14,17 +15,27 @@ const MAX_CHUNKS: i32 = 1 << 16;
 const INT: usize = 4;
 /// For so much of a chunk there is room before it is there. Memory that is not written to costs nothing.
 const BELIEVED: usize = 1 << 20;
+/// A message that claims more is not waited for by anybody.
+pub const LARGEST: usize = 1 << 30;
+/// So much is kept of a message that is too large: a handshake with the protocol's text, and the name of the call.
+const KEPT: usize = 64 << 10;
+
+/// Of what is no frame, so much is shown: a line, most of the time.
+const SHOWN: usize = 40;
 
 /// A message and the number its answer will have.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
     pub serial: i32,
     pub bytes: Vec<u8>,
+    /// How large it was, if that was too large. Then `bytes` are its first ones.
+    pub too_large: Option<usize>,
 }
 
 /// Puts messages together from the bytes of one direction of a connection.
 pub struct Frames {
     max: usize,
+    passes_over: bool,
     serial: i32,
     chunks: i32,
     /// Bytes missing of the chunk at hand.
@@ -32,28 +43,38 @@ pub struct Frames {
     message: Vec<u8>,
     spares: Arc<Spares>,
     is_inside: bool,
+    /// Bytes claimed so far by the message at hand, if it is too large.
+    too_large: Option<usize>,
     /// A message has begun: it is Avro that is spoken here.
     is_avro: bool,
 }
 
 impl Frames {
-    /// Messages above `max` bytes are refused.
+    /// A message above `max` bytes is an error.
     pub fn new(max: usize) -> Frames {
-        Frames::with(max, Arc::default())
+        Frames { passes_over: false, ..Frames::passing_over(max, Arc::default()) }
     }
 
-    /// The same, with memory that others use as well.
-    pub fn with(max: usize, spares: Arc<Spares>) -> Frames {
+    /// A message above `max` bytes is passed over, unless it claims to be above 1 GiB. With memory that others use as
+    /// well.
+    pub fn passing_over(max: usize, spares: Arc<Spares>) -> Frames {
         Frames {
             max,
+            passes_over: true,
             serial: 0,
             chunks: 0,
             missing: 0,
             message: Vec::new(),
             spares,
             is_inside: false,
+            too_large: None,
             is_avro: false,
         }
+    }
+
+    /// What a message may have.
+    pub fn max(&self) -> usize {
+        self.max
     }
 
     /// Bytes held of a message that is not complete. What is behind them is not touched yet, and so not there.
@@ -76,6 +97,11 @@ impl Frames {
         self.max = max.max(self.message.len());
     }
 
+    /// Whether a message has begun, at any time.
+    pub fn has_begun(&self) -> bool {
+        self.is_avro
+    }
+
     /// Takes what it can of `bytes`: how many, and the message if one is complete. Some of a number that is cut short
     /// is left.
     pub fn feed(&mut self, bytes: &[u8]) -> (usize, Result<Option<Message>, String>) {
@@ -87,10 +113,15 @@ impl Frames {
                 if n == 0 {
                     return (at, Ok(None));
                 }
-                if self.message.len() + n > self.message.capacity() {
-                    self.grow(rest);
+                if self.too_large.is_some() {
+                    let kept = n.min(KEPT.saturating_sub(self.message.len()));
+                    self.message.extend_from_slice(&rest[..kept]);
+                } else {
+                    if self.message.len() + n > self.message.capacity() {
+                        self.grow(rest);
+                    }
+                    self.message.extend_from_slice(&rest[..n]);
                 }
-                self.message.extend_from_slice(&rest[..n]);
                 self.missing -= n;
                 at += n;
             } else if self.is_inside && self.chunks == 0 {
@@ -99,15 +130,21 @@ impl Frames {
                 if bytes.capacity() / 2 > bytes.len() {
                     bytes.shrink_to_fit();
                 }
-                return (at, Ok(Some(Message { serial: self.serial, bytes })));
+                let too_large = self.too_large.take();
+                return (at, Ok(Some(Message { serial: self.serial, bytes, too_large })));
             } else if self.is_inside {
                 if rest.len() < INT {
                     return (at, Ok(None));
                 }
                 let length = int(rest);
                 match usize::try_from(length) {
-                    Ok(n) if n <= self.max - self.message.len() => self.missing = n,
-                    Ok(_) => return (at, Err(format!("a message of more than {} bytes", self.max))),
+                    Ok(n) => {
+                        let so_far = self.too_large.unwrap_or(self.message.len());
+                        if let Err(why) = self.expect(so_far + n) {
+                            return (at, Err(why));
+                        }
+                        self.missing = n;
+                    }
                     Err(_) => return (at, Err(format!("a chunk of {length} bytes"))),
                 }
                 self.chunks -= 1;
@@ -122,12 +159,33 @@ impl Frames {
                 }
                 (self.serial, self.chunks) = (int(rest), int(&rest[INT..]));
                 if !(1..=MAX_CHUNKS).contains(&self.chunks) {
-                    return (at, Err(format!("no Avro RPC: a message of {} chunks", self.chunks)));
+                    let what = match text(&rest[..2 * INT]).filter(|_| !self.is_avro) {
+                        Some(text) => format!("it begins with \"{text}\""),
+                        None => format!("a message of {} chunks", self.chunks),
+                    };
+                    return (at, Err(format!("no Avro RPC: {what}")));
                 }
                 (self.is_inside, self.is_avro) = (true, true);
                 at += 2 * INT;
             }
         }
+    }
+
+    /// Notes that the message at hand has so many bytes at least.
+    fn expect(&mut self, size: usize) -> Result<(), String> {
+        if size <= self.max {
+            return Ok(());
+        }
+        let most = if self.passes_over { LARGEST } else { self.max };
+        if size > most {
+            return Err(format!("a message of more than {most} bytes"));
+        }
+        self.too_large = Some(size);
+        if self.message.capacity() > KEPT {
+            let kept = self.message[..self.message.len().min(KEPT)].to_vec();
+            self.spares.give_back(std::mem::replace(&mut self.message, kept));
+        }
+        Ok(())
     }
 
     /// Makes room for what is in `rest` of the message, and for the rest of its chunk up to a size that may be believed.
@@ -164,11 +222,18 @@ fn int(bytes: &[u8]) -> i32 {
     bytes.first_chunk().map_or(0, |b| i32::from_be_bytes(*b))
 }
 
+/// The beginning of what is text, for a log.
+pub fn text(bytes: &[u8]) -> Option<String> {
+    let is_text = |b: &u8| b.is_ascii_graphic() || b" \r\n\t".contains(b);
+    let is_so = bytes.iter().take(2 * INT).all(is_text);
+    is_so.then(|| bytes[..bytes.len().min(SHOWN)].escape_ascii().to_string())
+}
+
 /// What a first message is that is no frame at all.
 fn guess(bytes: &[u8]) -> Option<String> {
     let looks_like = |what: &str| Some(format!("no Avro RPC: it looks like {what}"));
     match bytes {
-        [0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
+        [0x15 | 0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
             looks_like("compression-type = deflate, which is to be set on both ends or on none")
         }
@@ -230,8 +295,8 @@ mod tests {
         put(&mut bytes, -1, &[b""]);
         put(&mut bytes, 8, &[&[9; 300], b"x"]);
         let whole = feed(&mut Frames::new(400), &[&bytes]).unwrap();
-        assert_eq!(whole[0], Message { serial: 7, bytes: b"abcdefgh".to_vec() });
-        assert_eq!(whole[1], Message { serial: -1, bytes: Vec::new() });
+        assert_eq!(whole[0], Message { serial: 7, bytes: b"abcdefgh".to_vec(), too_large: None });
+        assert_eq!(whole[1], Message { serial: -1, bytes: Vec::new(), too_large: None });
         assert_eq!((whole[2].serial, whole[2].bytes.len()), (8, 301));
         let single: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(feed(&mut Frames::new(400), &single).unwrap(), whole);
@@ -263,6 +328,54 @@ mod tests {
         let mut f = Frames::new(400);
         assert!(feed(&mut f, &[&two]).is_err(), "together");
         assert!(f.held() <= 400, "{}", f.held());
+    }
+
+    #[test]
+    fn what_is_too_large_is_passed_over_but_for_its_beginning() {
+        let whole: Vec<u8> = (0..KEPT + 5000).map(|i| i as u8).collect();
+        for chunk in [1000, 8192, whole.len()] {
+            let mut bytes = Vec::new();
+            put(&mut bytes, 1, &[b"before"]);
+            put(&mut bytes, 2, &whole.chunks(chunk).collect::<Vec<_>>());
+            put(&mut bytes, 3, &[b"behind"]);
+            for cut in [7, 4096, bytes.len()] {
+                let mut f = Frames::passing_over(4000, Arc::default());
+                let pieces: Vec<&[u8]> = bytes.chunks(cut).collect();
+                let got = feed(&mut f, &pieces).unwrap();
+                assert_eq!(got.iter().map(|m| m.serial).collect::<Vec<_>>(), [1, 2, 3]);
+                assert_eq!((got[1].too_large, &got[1].bytes[..]), (Some(whole.len()), &whole[..KEPT]));
+                assert_eq!((got[2].too_large, &got[2].bytes[..]), (None, &b"behind"[..]));
+            }
+            assert!(feed(&mut Frames::new(4000), &[&bytes]).unwrap_err().contains("more than 4000"));
+        }
+        // What was there before it was too large is given back.
+        let mut f = Frames::passing_over(1 << 20, Arc::default());
+        let mut bytes = Vec::new();
+        put(&mut bytes, 1, &[&vec![1; 1 << 20]]);
+        bytes[7] = 2;
+        assert_eq!(feed(&mut f, &[&bytes, &1i32.to_be_bytes()]), Ok(Vec::new()));
+        assert_eq!((f.held(), f.message.capacity()), (KEPT, KEPT));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_gigabyte() {
+        let frame = |lengths: &[i32]| {
+            let begin = [7, lengths.len() as i32, lengths[0]].map(i32::to_be_bytes).concat();
+            [
+                begin,
+                vec![0; lengths[0] as usize % (1 << 20)],
+                lengths[1..].iter().flat_map(|l| l.to_be_bytes()).collect(),
+            ]
+            .concat()
+        };
+        let mut f = Frames::passing_over(400, Arc::default());
+        assert_eq!(feed(&mut f, &[&frame(&[1 << 30])]), Ok(Vec::new()));
+        for lengths in [&[(1 << 30) + (1 << 20)][..], &[i32::MAX], &[500, 1 << 30], &[300, 1 << 30]] {
+            let got = feed(&mut Frames::passing_over(400, Arc::default()), &[&frame(lengths)]);
+            assert_eq!(got, Err("a message of more than 1073741824 bytes".to_owned()), "{lengths:?}");
+        }
+        let negative = feed(&mut Frames::passing_over(400, Arc::default()), &[&frame(&[500, -1])]);
+        assert_eq!(negative, Err("a chunk of -1 bytes".to_owned()));
     }
 
     #[test]
@@ -298,6 +411,7 @@ mod tests {
         ] {
             assert!(Frames::new(400).feed(bytes).1.unwrap_err().contains(what));
         }
-        assert!(Frames::new(400).feed(b"<34>Oct 11 22:14:15").1.unwrap_err().contains("no Avro RPC"));
+        let why = Frames::new(400).feed(b"<34>Oct 11 22:14:15\n").1.unwrap_err();
+        assert_eq!(why, "no Avro RPC: it begins with \"<34>Oct \"");
     }
 }

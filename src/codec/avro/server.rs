@@ -2,15 +2,15 @@
 //!
 //! Every call becomes a batch of its own, and gets its answer when the session is told what became of that. A call that
 //! is no more than a question (a ping, an unknown message, a handshake to be repeated) is an empty batch: its answer
-//! waits for those before it like any other. Parameters that make no sense are answered with an error, and the
-//! connection goes on (as Java's does); a frame or handshake that makes none ends it.
+//! waits for those before it like any other. Parameters that make no sense, and a message that is too large, are
+//! answered with an error, and the connection goes on (as Java's does); a frame or handshake that makes none ends it.
 
 use super::event::{Events, NoBatch};
 use super::frame::{self, Frames, Message};
 use super::handshake::{self, Match};
-use super::wire::{self, put_bytes, Input, Malformed};
+use super::wire::{put_bytes, Input, Malformed};
 use super::Status;
-use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Then};
+use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Refusal, Then};
 use crate::event::{Batch, Own, Spares};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,14 +43,14 @@ enum Answer {
 }
 
 impl Server {
-    /// Refuses messages above `max` bytes.
+    /// Refuses calls above `max` bytes.
     pub fn new(max: usize) -> Server {
         Server::with(max, Arc::default())
     }
 
     /// The same, with memory that other connections use as well.
     pub fn with(max: usize, spares: Arc<Spares>) -> Server {
-        let (frames, events) = (Frames::with(max, spares), Events::default());
+        let (frames, events) = (Frames::passing_over(max, spares), Events::default());
         Server { frames, events, is_shaken: false, open: VecDeque::new() }
     }
 
@@ -103,15 +103,15 @@ impl Server {
             }
             self.is_shaken = true;
         }
-        let (call, answer) = match self.call(&mut input, most, batch) {
-            Ok(done) => done,
-            Err(Malformed(why)) => {
-                *batch = Batch::new();
-                (Call::question(), Answer::Error(format!("java.io.EOFException: {why}")))
-            }
+        let (call, answer) = match message.too_large {
+            Some(size) => self.too_large(&mut input, size),
+            None => self.call(&mut input, most, batch),
         };
         open.answer = answer;
         self.open.push_back(open);
+        if call.refused.is_some() {
+            *batch = Batch::new();
+        }
         if !batch.is_empty() {
             let memory = self.events.memory(message.bytes);
             batch.set_own(Own::of(memory, self.frames.spares()));
@@ -119,32 +119,46 @@ impl Server {
         Ok(call)
     }
 
-    fn call(
-        &mut self,
-        input: &mut Input<'_>,
-        most: usize,
-        batch: &mut Batch,
-    ) -> wire::Result<(Call, Answer)> {
-        input.skip_map()?;
-        let kind = match input.bytes()? {
-            b"" => return Ok((Call::question(), Answer::Nothing)),
-            b"append" => CallKind::Append,
-            b"appendBatch" => CallKind::AppendBatch,
-            other => {
-                let name = String::from_utf8_lossy(&other[..other.len().min(SHOWN)]);
-                let why = format!("org.apache.avro.AvroRuntimeException: No such remote message: {name}");
-                return Ok((Call::question(), Answer::Error(why)));
+    fn call(&mut self, input: &mut Input<'_>, most: usize, batch: &mut Batch) -> (Call, Answer) {
+        let kind = match name(input) {
+            Ok(kind) => kind,
+            Err(no_call) => return no_call,
+        };
+        let read = match kind {
+            CallKind::Question => return (Call::question(), Answer::Nothing),
+            CallKind::Append => self.events.one(input, batch),
+            CallKind::AppendBatch => self.events.array(input, most, batch),
+        };
+        match read {
+            Ok(()) => (Call { kind, refused: None }, Answer::Outcome),
+            Err(NoBatch::Malformed(why)) => malformed(kind, why, batch.len()),
+            Err(NoBatch::TooMuch(why)) => wrong(kind, RUNTIME, why, self.events.claimed()),
+            Err(NoBatch::TooMany) => {
+                let events = self.events.claimed();
+                let refused = Some(Refusal { why: too_many(most), events, is_fault: false });
+                (Call { kind, refused }, Answer::Outcome)
+            }
+        }
+    }
+
+    /// What is said to a call of which there is but the beginning.
+    fn too_large(&self, input: &mut Input<'_>, size: usize) -> (Call, Answer) {
+        let kind = name(input).unwrap_or(CallKind::Question);
+        let events = match kind {
+            CallKind::Question => 0,
+            CallKind::Append => 1,
+            // Senders put all of them into one block.
+            CallKind::AppendBatch => {
+                let n = input.long().map_or(0, i64::unsigned_abs);
+                usize::try_from(n).ok().filter(|n| *n <= size / 2).unwrap_or(0)
             }
         };
-        let refused = match kind {
-            CallKind::Append => self.events.one(input, batch).map(|()| None)?,
-            _ => match self.events.array(input, most, batch) {
-                Ok(()) => None,
-                Err(NoBatch::Malformed(m)) => return Err(m),
-                Err(NoBatch::TooMany) => Some(too_many(most)),
-            },
-        };
-        Ok((Call { kind, refused }, Answer::Outcome))
+        let max = self.frames.max();
+        let why = format!(
+            "a call of {size} bytes, more than {max}: raise the source's maxMessageBytes, or lower the sender's batch \
+             size"
+        );
+        wrong(kind, RUNTIME, why, events)
     }
 
     /// Adds the answer to the call that is longest without one.
@@ -156,6 +170,33 @@ impl Server {
             self.open.shrink_to(4);
         }
     }
+}
+
+const RUNTIME: &str = "org.apache.avro.AvroRuntimeException";
+
+/// Reads which call it is, or says what is wrong with it.
+fn name(input: &mut Input<'_>) -> Result<CallKind, (Call, Answer)> {
+    let kind = CallKind::Question;
+    match input.skip_map().and_then(|()| input.bytes()) {
+        Ok(b"") => Ok(kind),
+        Ok(b"append") => Ok(CallKind::Append),
+        Ok(b"appendBatch") => Ok(CallKind::AppendBatch),
+        Ok(other) => {
+            let name = String::from_utf8_lossy(&other[..other.len().min(SHOWN)]);
+            Err(wrong(kind, RUNTIME, format!("No such remote message: {}", name.escape_debug()), 0))
+        }
+        Err(why) => Err(malformed(kind, why, 0)),
+    }
+}
+
+fn malformed(kind: CallKind, Malformed(why): Malformed, events: usize) -> (Call, Answer) {
+    wrong(kind, "java.io.EOFException", why.to_owned(), events)
+}
+
+/// A call that is answered with an error of this Java class.
+fn wrong(kind: CallKind, class: &str, why: String, events: usize) -> (Call, Answer) {
+    let answer = Answer::Error(format!("{class}: {why}"));
+    (Call { kind, refused: Some(Refusal { why, events, is_fault: true }) }, answer)
 }
 
 fn too_many(most: usize) -> String {

@@ -201,13 +201,18 @@ fn settings_fall_back_as_flumes() {
 }
 
 #[test]
-fn what_needs_tls_is_refused() {
+fn what_needs_tls_is_refused_and_what_means_nothing_without_it_is_told() {
     let with = |key, value| problems(&SPEC, &[("hostname", "h"), ("port", "1"), (key, value)]);
     let said = with("ssl", "true");
     assert!(said.len() == 1 && said[0].contains("not in this version yet"), "{said:?}");
     // As in Flume the others mean nothing without it.
     for key in client::TLS.iter().filter(|k| k.name != "ssl") {
         assert_eq!(with(key.name, "true"), Vec::<String>::new());
+        let server = [("hostname", "h"), ("port", "1"), ("ssl", "false"), (key.name, "true")];
+        let told = client::advise_tls(&context(&SPEC, &server));
+        let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
+        let expected: &[&str] = if key.name == "trust-all-certs" { &[] } else { &[key.name] };
+        assert_eq!(names, expected);
     }
     assert_eq!(problems(&SPEC, &[]).len(), 2, "hostname and port");
 }

@@ -3,8 +3,8 @@
 //! Runs on the event loop. Delivery: each call is stored whole, in every required channel, before its `OK` goes out; a
 //! full channel is waited for as long as its keep-alive says, then the call is answered `FAILED` and its sender tries
 //! again. Calls of one connection are stored and answered in their order (Flume's answers may pass each other). A call
-//! with more events than the channels take at once is refused before it is decoded to its end, so that no message keeps
-//! the loop busy for long.
+//! is decoded in one turn of the loop. What that may take is bounded by refusing, before its end, a call with more events
+//! than the channels take at once, or more headers than the codec takes (64 Ki of an event, 1 Mi of a call).
 //!
 //! With `compression-type = deflate` a connection takes some 44 KB from its first byte to its end: the window that later
 //! calls may refer to. No deadline would set them free, so they are not counted in `maxInFlightBytes`; the number of
@@ -49,7 +49,7 @@ pub static SPEC: SourceSpec = Spec {
                 "maxMessageBytes",
                 Type::Int(1024, 1 << 30),
                 Default::Is("67108864"),
-                "bytes of the largest call; a larger one ends its connection",
+                "bytes of the largest call; a larger one is refused",
             ),
         ], super::tls::KEYS],
         batch_key: None,
@@ -57,7 +57,8 @@ pub static SPEC: SourceSpec = Spec {
         advice: Some(advice),
         differs: &[
             "answers of one connection come in the order of its calls; Flume's may pass each other",
-            "a call above maxMessageBytes (64 MiB) ends its connection; in Flume the limit is a tenth of the heap",
+            "a call above maxMessageBytes (64 MiB) is refused with an error; in Flume a tenth of the heap is the limit, and it \
+             ends the connection",
             "header names are kept for ever, 65,536 of them at most, of up to 256 bytes; others go with their values \
              into the header flumed.headers",
         ],

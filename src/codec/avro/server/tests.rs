@@ -16,7 +16,7 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Vec<Vec<Seen>>, 
         from += decoded.used;
         match decoded.then {
             Then::Call(call) => {
-                assert!(call.refused.is_none());
+                assert!(call.refused.is_none_or(|r| r.is_fault && batch.is_empty()));
                 calls.push(Seen::all(&batch));
                 server.answer(status, &mut out);
             }
@@ -140,7 +140,9 @@ fn too_many_events_are_refused_with_the_keys_to_turn() {
     let mut batch = Batch::new();
     let chunk = Chunk { buffer: &buffer, from: 0, to: buffer.len() };
     let Then::Call(call) = server.decode(&chunk, MOST, &mut batch).then else { panic!("a call") };
-    assert!(call.refused.unwrap().contains("transactionCapacity"));
+    let refused = call.refused.unwrap();
+    assert!(refused.why.contains("transactionCapacity") && batch.is_empty(), "{refused:?}");
+    assert_eq!((refused.events, refused.is_fault), (MOST + 1, false));
     let mut out = Vec::new();
     server.answer(Status::Failed, &mut out);
     assert_eq!(out.last(), Some(&2));
@@ -193,4 +195,52 @@ fn a_handshake_that_makes_no_sense_ends_it() {
     let (_, out, fault) = serve(&mut Server::new(1 << 20), &bytes, Status::Ok);
     assert!(fault.unwrap().reason.contains("Avro handshake"));
     assert!(out.is_empty());
+}
+
+/// The next call and its answer, which `status` decides if the call does not.
+fn ask(server: &mut Server, bytes: &[u8], status: Status) -> (Call, Vec<u8>) {
+    let buffer = Buffer::owned(bytes.to_vec());
+    let mut batch = Batch::new();
+    let chunk = Chunk { buffer: &buffer, from: 0, to: buffer.len() };
+    let decoded = server.decode(&chunk, MOST, &mut batch);
+    let Then::Call(call) = decoded.then else { panic!("{:?}", decoded.then) };
+    assert_eq!((decoded.used, batch.len()), (bytes.len(), 0));
+    let mut out = Vec::new();
+    server.answer(status, &mut out);
+    (call, out)
+}
+
+#[test]
+fn a_call_that_is_too_large_is_answered_were_it_the_first() {
+    let mut batch = Batch::new();
+    (0..3).for_each(|_| batch.push(Body::Copy(&[7; 1000])));
+    let mut caller = Caller::default();
+    let mut server = Server::new(2000);
+    for _ in 0..2 {
+        let mut bytes = Vec::new();
+        let serial = caller.append_batch(batch.iter(), &mut bytes).unwrap();
+        let (call, out) = ask(&mut server, &bytes, Status::Ok);
+        let refused = call.refused.unwrap();
+        assert_eq!((call.kind, refused.events, refused.is_fault), (CallKind::AppendBatch, 3, true));
+        assert!(
+            refused.why.contains("more than 2000: raise the source's maxMessageBytes"),
+            "{}",
+            refused.why
+        );
+        let Ok(Some((of, Reply::Error(text)))) = caller.feed(&out).1 else { panic!("no error") };
+        assert!(of == serial && text.ends_with(&refused.why), "{text}");
+    }
+    let mut bytes = Vec::new();
+    caller.append(batch.get(0), &mut bytes).unwrap();
+    assert_eq!(serve(&mut server, &bytes, Status::Ok).0[0].len(), 1);
+    // A client whose text is wanted first, and one whose count is a lie.
+    let mut unknown = vec![1; 16];
+    unknown.extend_from_slice(&[0; 5000]);
+    let mut bytes = Vec::new();
+    frame::put(&mut bytes, 1, &[&unknown]);
+    let (asked, out) = ask(&mut Server::new(2000), &bytes, Status::Ok);
+    assert_eq!((asked, &out[12..16]), (Call::question(), &hex("04 02 fa 07")[..]));
+    let lie = call(2, "appendBatch", &[&[0xff; 9][..], &[1], &[0; 5000]].concat());
+    let (call, _) = ask(&mut server, &lie, Status::Ok);
+    assert_eq!(call.refused.map(|r| r.events), Some(0));
 }
