@@ -2,9 +2,11 @@
 //!
 //! A header that comes twice in one event has its last value, in its first place. A name that cannot be kept as a key (the
 //! process has too many, or it is too long) is not lost: it goes with its value, `name=value` and a newline, into one
-//! header, [`MORE`], behind what an agent before us has put there.
+//! header, [`MORE`], behind what an agent before us has put there. What a message becomes in memory is bounded: a few
+//! bytes of it can be an event or a header.
 
 use crate::event::{Batch, Body, Key, Span};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -16,6 +18,12 @@ const RECENT: usize = 16;
 const MANY: usize = 32;
 /// Room for more headers than this is not kept for the next event.
 const MUCH: usize = 256;
+/// What the events of one message may take beside its own bytes.
+const MAX_OVERHEAD: usize = 64 << 20;
+/// Headers of one event. Those that come twice count twice.
+pub const MOST_OF_EVENT: usize = 64 << 10;
+/// Headers of one message: all of it is decoded in one go.
+pub const MOST_OF_MESSAGE: usize = 1 << 20;
 
 /// The answer to a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,17 +51,45 @@ pub enum Reply {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReplyError(pub String);
 
-pub fn too_many(n: usize, most: usize) -> String {
-    format!("{n} {most}")
+/// Why a message's events are not a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Excess {
+    /// More events than the channels take at once, which is this many.
+    Events(usize),
+    /// More than is decoded in one go, or kept for one message; says of what.
+    Other(String),
 }
 
-/// Puts the events of a message into a batch. Belongs to a connection.
+impl Excess {
+    /// What is said of it; it is for the sender to make smaller calls.
+    pub fn text(self) -> String {
+        match self {
+            Excess::Events(most) => format!(
+                "it has more events than the channels take at once ({most}): raise their transactionCapacity, or lower \
+                 the sender's batch size"
+            ),
+            Excess::Other(why) => why,
+        }
+    }
+}
+
+/// What is said of a message of more bytes than the source takes.
+pub fn too_large(size: usize, max: usize) -> String {
+    format!(
+        "a call of {size} bytes, more than {max}: raise the source's maxMessageBytes, or lower the sender's batch size"
+    )
+}
+
+/// Puts the events of a message into a batch, within bounds. Belongs to a connection.
 #[derive(Default)]
 pub struct Events {
     recent: Vec<(Box<[u8]>, Key)>,
     headers: Vec<(Key, Span)>,
     places: Option<HashMap<Key, usize>>,
-    /// Headers of this event so far.
+    /// Events that the message at hand has, as far as it was read.
+    claimed: usize,
+    /// Headers that it had, and that its event at hand has.
+    headers_read: usize,
     seen: usize,
     kept_apart: Vec<u8>,
     /// Where an agent before us has put such.
@@ -65,13 +101,42 @@ pub struct Events {
 impl Events {
     pub fn begin_message(&mut self) {
         self.more.clear();
+        (self.claimed, self.headers_read) = (0, 0);
+    }
+
+    /// Events of the last message by what it says, as far as that was read.
+    pub fn claimed(&self) -> usize {
+        self.claimed
+    }
+
+    /// So many events follow, of which the channels take `most` at once.
+    pub fn expect(&mut self, n: usize, most: usize, batch: &mut Batch) -> Result<(), Excess> {
+        self.claimed += n;
+        if n > most - batch.len() {
+            return Err(Excess::Events(most));
+        }
+        batch.reserve(n, 0);
+        Ok(())
     }
 
     /// An event begins.
     pub fn begin(&mut self) {
         self.headers.clear();
-        self.kept_apart.clear();
         (self.places, self.seen, self.earlier) = (None, 0, 0..0);
+    }
+
+    /// So many headers of it follow.
+    pub fn expect_headers(&mut self, n: usize) -> Result<(), Excess> {
+        if n > MOST_OF_EVENT - self.seen {
+            return Err(Excess::Other(format!("an event has more than {MOST_OF_EVENT} headers")));
+        }
+        self.headers_read += n;
+        if self.headers_read > MOST_OF_MESSAGE {
+            let why =
+                format!("its events have more than {MOST_OF_MESSAGE} headers: lower the sender's batch size");
+            return Err(Excess::Other(why));
+        }
+        Ok(())
     }
 
     /// Its next header: where `message` has its name and value.
@@ -94,7 +159,7 @@ impl Events {
     }
 
     /// It ends, with its body there.
-    pub fn end(&mut self, message: &[u8], body: Range<usize>, batch: &mut Batch) {
+    pub fn end(&mut self, message: &[u8], body: Range<usize>, batch: &mut Batch) -> Result<(), Excess> {
         if !self.kept_apart.is_empty() {
             let from = message.len() + self.more.len();
             self.more.extend_from_slice(&message[self.earlier.clone()]);
@@ -108,6 +173,11 @@ impl Events {
         if !self.headers.is_empty() {
             batch.push_headers(&self.headers);
         }
+        if batch.overhead() > MAX_OVERHEAD {
+            let why = "its events and headers take more than 64 MiB beside their own bytes: lower the sender's batch size";
+            return Err(Excess::Other(why.to_owned()));
+        }
+        Ok(())
     }
 
     /// What the batch's memory is made of: the message, and what belongs behind it.
@@ -148,5 +218,13 @@ impl Events {
             None => self.recent.push((name.into(), key)),
         }
         Some(key)
+    }
+}
+
+/// A string on the wire is UTF-8.
+pub fn text(value: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(value) {
+        Ok(_) => Cow::Borrowed(value),
+        Err(_) => Cow::Owned(String::from_utf8_lossy(value).into_owned().into_bytes()),
     }
 }

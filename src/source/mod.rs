@@ -6,12 +6,14 @@ use crate::net::Endpoint;
 use std::time::Duration;
 
 mod avro;
+mod calls;
 mod exec;
 mod netcat;
 mod netcatudp;
 mod seq;
 mod stress;
 mod syslog;
+mod thrift;
 mod tls;
 
 /// Every source type.
@@ -24,6 +26,7 @@ pub static ALL: &[&SourceSpec] = &[
     &stress::SPEC,
     &syslog::TCP,
     &syslog::UDP,
+    &thrift::SPEC,
 ];
 
 /// A size of batches.

@@ -5,11 +5,12 @@
 //! waits for those before it like any other. Parameters that make no sense, and a message that is too large, are
 //! answered with an error, and the connection goes on (as Java's does); a frame or handshake that makes none ends it.
 
-use super::event::{Events, NoBatch};
+use super::event::{self, NoBatch};
 use super::frame::{self, Frames, Message};
 use super::handshake::{self, Match};
 use super::wire::{put_bytes, Input, Malformed};
 use super::Status;
+use crate::codec::rpc::{too_large, Events, Excess};
 use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Refusal, Then};
 use crate::event::{Batch, Own, Spares};
 use std::collections::VecDeque;
@@ -52,35 +53,6 @@ impl Server {
     pub fn with(max: usize, spares: Arc<Spares>) -> Server {
         let (frames, events) = (Frames::passing_over(max, spares), Events::default());
         Server { frames, events, is_shaken: false, open: VecDeque::new() }
-    }
-
-    /// Bytes held of a message that is not complete.
-    pub fn held(&self) -> usize {
-        self.frames.held()
-    }
-
-    /// Whether a message has begun and not ended.
-    pub fn is_inside(&self) -> bool {
-        self.frames.is_inside()
-    }
-
-    /// Refuses messages above `max` bytes from the next one on. To be called between two messages.
-    pub fn set_max(&mut self, max: usize) {
-        self.frames.set_max(max);
-    }
-
-    /// Decodes at most one call. `most`: the events that it may have.
-    pub fn decode(&mut self, chunk: &Chunk<'_>, most: usize, batch: &mut Batch) -> Decoded {
-        let (used, got) = self.frames.feed(chunk.bytes());
-        let then = match got {
-            Ok(None) => Then::NeedMore,
-            Ok(Some(message)) => match self.message(message, most, batch) {
-                Ok(call) => Then::Call(call),
-                Err(fault) => Then::Fail(fault),
-            },
-            Err(reason) => Then::Fail(Fault { reason, answer: Vec::new() }),
-        };
-        Decoded { used, then }
     }
 
     fn message(&mut self, message: Message, most: usize, batch: &mut Batch) -> Result<Call, Fault> {
@@ -126,17 +98,18 @@ impl Server {
         };
         let read = match kind {
             CallKind::Question => return (Call::question(), Answer::Nothing),
-            CallKind::Append => self.events.one(input, batch),
-            CallKind::AppendBatch => self.events.array(input, most, batch),
+            CallKind::Append => event::one(&mut self.events, input, batch),
+            CallKind::AppendBatch => event::array(&mut self.events, input, most, batch),
         };
         match read {
             Ok(()) => (Call { kind, refused: None }, Answer::Outcome),
             Err(NoBatch::Malformed(why)) => malformed(kind, why, batch.len()),
-            Err(NoBatch::TooMuch(why)) => wrong(kind, RUNTIME, why, self.events.claimed()),
-            Err(NoBatch::TooMany) => {
-                let events = self.events.claimed();
-                let refused = Some(Refusal { why: too_many(most), events, is_fault: false });
-                (Call { kind, refused }, Answer::Outcome)
+            Err(NoBatch::Excess(excess)) => {
+                let (events, is_fault) = (self.events.claimed(), matches!(excess, Excess::Other(_)));
+                match excess.text() {
+                    why if is_fault => wrong(kind, RUNTIME, why, events),
+                    why => (Call { kind, refused: Some(Refusal { why, events, is_fault }) }, Answer::Outcome),
+                }
             }
         }
     }
@@ -153,12 +126,37 @@ impl Server {
                 usize::try_from(n).ok().filter(|n| *n <= size / 2).unwrap_or(0)
             }
         };
-        let max = self.frames.max();
-        let why = format!(
-            "a call of {size} bytes, more than {max}: raise the source's maxMessageBytes, or lower the sender's batch \
-             size"
-        );
+        let why = too_large(size, self.frames.max());
         wrong(kind, RUNTIME, why, events)
+    }
+
+    /// Bytes held of a message that is not complete.
+    pub fn held(&self) -> usize {
+        self.frames.held()
+    }
+
+    /// Whether a message has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.frames.is_inside()
+    }
+
+    /// Messages above `max` bytes are refused from the next one on.
+    pub fn set_max(&mut self, max: usize) {
+        self.frames.set_max(max);
+    }
+
+    /// Decodes at most one call. `most`: the events that it may have.
+    pub fn decode(&mut self, chunk: &Chunk<'_>, most: usize, batch: &mut Batch) -> Decoded {
+        let (used, got) = self.frames.feed(chunk.bytes());
+        let then = match got {
+            Ok(None) => Then::NeedMore,
+            Ok(Some(message)) => match self.message(message, most, batch) {
+                Ok(call) => Then::Call(call),
+                Err(fault) => Then::Fail(fault),
+            },
+            Err(reason) => Then::Fail(Fault { reason, answer: Vec::new() }),
+        };
+        Decoded { used, then }
     }
 
     /// Adds the answer to the call that is longest without one.
@@ -197,13 +195,6 @@ fn malformed(kind: CallKind, Malformed(why): Malformed, events: usize) -> (Call,
 fn wrong(kind: CallKind, class: &str, why: String, events: usize) -> (Call, Answer) {
     let answer = Answer::Error(format!("{class}: {why}"));
     (Call { kind, refused: Some(Refusal { why, events, is_fault: true }) }, answer)
-}
-
-fn too_many(most: usize) -> String {
-    format!(
-        "it has more events than the channels take at once ({most}): raise their transactionCapacity, or lower the \
-         sender's batch size"
-    )
 }
 
 impl Open {

@@ -7,6 +7,8 @@
 //! ```
 //! Nothing here allocates for what a length claims: it is compared with what is there first.
 
+use std::ops::Range;
+
 /// What is wrong with an encoding; in the words of the answer its sender gets.
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub struct Malformed(pub &'static str);
@@ -25,9 +27,16 @@ impl<'a> Input<'a> {
         Input { all, at: 0 }
     }
 
-    /// Bytes read so far.
-    pub fn at(&self) -> usize {
-        self.at
+    /// The whole of it, read or not.
+    pub fn all(&self) -> &'a [u8] {
+        self.all
+    }
+
+    /// Where a string or bytes are.
+    #[inline]
+    pub fn span(&mut self) -> Result<Range<usize>> {
+        let n = self.bytes()?.len();
+        Ok(self.at - n..self.at)
     }
 
     pub fn left(&self) -> usize {

@@ -117,7 +117,7 @@ fn outcome<P: Lengths>(input: &mut Input<'_, P>) -> input::Result<(i32, Reply)> 
             }
             _ => return Ok(false),
         }
-        Ok(true)
+        Ok::<_, Malformed>(true)
     })?;
     if is_exception {
         return Ok((head.sequence_number, Reply::Error(text.unwrap_or_default())));

@@ -26,6 +26,8 @@ pub enum Frame {
 /// Takes messages out of the bytes of one direction of a connection.
 pub struct Frames {
     max: usize,
+    /// From the next message on.
+    next_max: usize,
     /// Bytes missing of the message at hand, and its length.
     missing: usize,
     length: usize,
@@ -39,7 +41,16 @@ pub struct Frames {
 impl Frames {
     /// Messages above `max` bytes are passed over.
     pub fn with(max: usize, spares: Arc<Spares>) -> Frames {
-        Frames { max, missing: 0, length: 0, is_inside: false, is_thrift: false, message: Vec::new(), spares }
+        Frames {
+            max,
+            next_max: max,
+            missing: 0,
+            length: 0,
+            is_inside: false,
+            is_thrift: false,
+            message: Vec::new(),
+            spares,
+        }
     }
 
     /// Bytes held of a message that is not complete.
@@ -57,9 +68,14 @@ impl Frames {
         &self.spares
     }
 
-    /// What the sender of a message that is too large is told.
-    pub fn too_large(&self, length: usize) -> String {
-        format!("a message of {length} bytes, where maxMessageBytes is {}", self.max)
+    /// Bytes of the largest message that is not passed over.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Messages above `max` bytes are passed over from the next one on.
+    pub fn set_max(&mut self, max: usize) {
+        self.next_max = max;
     }
 
     /// Takes what it can of `bytes`: how many, and what came to its end.
@@ -73,6 +89,7 @@ impl Frames {
                 }
                 let Some(length) = rest.first_chunk() else { return (at, Ok(None)) };
                 let length = i32::from_be_bytes(*length);
+                self.max = self.next_max;
                 match usize::try_from(length) {
                     Ok(n) if n <= ABSURD.max(self.max) => (self.length, self.missing) = (n, n),
                     _ => return (at, Err(format!("a frame of {length} bytes"))),

@@ -121,19 +121,23 @@ impl<'a, P: Lengths> Input<'a, P> {
     }
 
     /// Reads a struct: `field` gets each field's number and type, and says whether it has read it.
-    pub fn fields(&mut self, mut field: impl FnMut(&mut Self, i16, TType) -> Result<bool>) -> Result<()> {
-        self.protocol.read_struct_begin()?;
+    pub fn fields<E: From<Malformed>>(
+        &mut self,
+        mut field: impl FnMut(&mut Self, i16, TType) -> std::result::Result<bool, E>,
+    ) -> std::result::Result<(), E> {
+        self.protocol.read_struct_begin().map_err(Malformed::from)?;
         loop {
-            let TFieldIdentifier { field_type, id, .. } = self.protocol.read_field_begin()?;
+            let begin = self.protocol.read_field_begin().map_err(Malformed::from)?;
+            let TFieldIdentifier { field_type, id, .. } = begin;
             if field_type == TType::Stop {
                 break;
             }
             if !field(self, id.unwrap_or(0), field_type)? {
                 self.skip(field_type)?;
             }
-            self.protocol.read_field_end()?;
+            self.protocol.read_field_end().map_err(Malformed::from)?;
         }
-        Ok(self.protocol.read_struct_end()?)
+        Ok(self.protocol.read_struct_end().map_err(Malformed::from)?)
     }
 
     /// The number of elements of a list, and what they are.

@@ -2,8 +2,8 @@
 
 use super::frame;
 use super::Encoding;
+use crate::codec::rpc::text;
 use crate::event::EventRef;
-use std::borrow::Cow;
 use thrift::protocol::{
     TBinaryOutputProtocol, TCompactOutputProtocol, TFieldIdentifier, TListIdentifier, TMapIdentifier,
     TMessageIdentifier, TMessageType, TOutputProtocol, TStructIdentifier, TType,
@@ -85,12 +85,4 @@ impl Events {
 /// The list that `n` events follow.
 pub fn list(n: usize) -> TListIdentifier {
     TListIdentifier::new(TType::Struct, n as i32)
-}
-
-/// A string on the wire is UTF-8.
-fn text(value: &[u8]) -> Cow<'_, [u8]> {
-    match std::str::from_utf8(value) {
-        Ok(_) => Cow::Borrowed(value),
-        Err(_) => Cow::Owned(String::from_utf8_lossy(value).into_owned().into_bytes()),
-    }
 }

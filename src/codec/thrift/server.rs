@@ -7,8 +7,8 @@
 use super::frame::{Frame, Frames};
 use super::input::{self, Input, Lengths, Malformed};
 use super::{exception, number, output, Encoding};
-use crate::codec::rpc::{too_many, Events, Status};
-use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Then};
+use crate::codec::rpc::{too_large, Events, Excess, Status};
+use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Refusal, Then};
 use crate::event::{Batch, Own, Spares};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -45,7 +45,13 @@ enum Answer {
 enum No {
     Malformed(Malformed),
     Exception(i32, String),
-    Refused(String),
+    Excess(Excess),
+}
+
+impl From<Excess> for No {
+    fn from(e: Excess) -> No {
+        No::Excess(e)
+    }
 }
 
 impl From<Malformed> for No {
@@ -58,28 +64,6 @@ impl Server {
     /// Refuses messages above `max` bytes. `spares`: memory that other connections use as well.
     pub fn new(max: usize, spares: Arc<Spares>) -> Server {
         Server { frames: Frames::with(max, spares), events: Events::default(), open: VecDeque::new() }
-    }
-
-    /// Bytes held of a message that is not complete.
-    pub fn held(&self) -> usize {
-        self.frames.held()
-    }
-
-    /// Whether a message has begun and not ended.
-    pub fn is_inside(&self) -> bool {
-        self.frames.is_inside()
-    }
-
-    /// Decodes at most one call. `most`: the events that it may have.
-    pub fn decode(&mut self, chunk: &Chunk<'_>, most: usize, batch: &mut Batch) -> Decoded {
-        let (used, got) = self.frames.feed(chunk.bytes());
-        let fail = |reason| Then::Fail(Fault { reason, answer: Vec::new() });
-        let then = match got {
-            Ok(None) => Then::NeedMore,
-            Ok(Some(frame)) => self.frame(frame, most, batch).map_or_else(fail, Then::Call),
-            Err(reason) => fail(reason),
-        };
-        Decoded { used, then }
     }
 
     fn frame(&mut self, frame: Frame, most: usize, batch: &mut Batch) -> Result<Call, String> {
@@ -123,42 +107,53 @@ impl Server {
             APPEND_BATCH => CallKind::AppendBatch,
             _ => CallKind::Question,
         };
+        self.events.begin_message();
         let done = match (kind, whole) {
-            (_, Some(length)) => Err(No::Exception(exception::PROTOCOL_ERROR, self.frames.too_large(length))),
+            (_, Some(length)) => {
+                Err(No::Exception(exception::PROTOCOL_ERROR, too_large(length, self.frames.max())))
+            }
             (CallKind::Append, _) => self.append(input, batch),
             (CallKind::AppendBatch, _) => self.append_batch(input, most, batch),
-            _ => {
+            (CallKind::Question, _) => {
                 let shown: String = name.chars().take(SHOWN).collect();
                 Err(No::Exception(exception::UNKNOWN_METHOD, format!("Invalid method name: '{shown}'")))
             }
         };
-        let (answer, call) = match done {
-            Ok(()) => (Answer::Outcome, Call { kind, refused: None }),
-            Err(No::Refused(why)) => (Answer::Outcome, Call { kind, refused: Some(why) }),
-            Err(No::Malformed(Malformed(why))) => exception(exception::PROTOCOL_ERROR, why),
-            Err(No::Exception(number, why)) => exception(number, why),
+        let (answer, refused) = match done {
+            Ok(()) => (Answer::Outcome, None),
+            Err(No::Malformed(Malformed(why))) => self.exception(exception::PROTOCOL_ERROR, why),
+            Err(No::Exception(number, why)) => self.exception(number, why),
+            Err(No::Excess(excess @ Excess::Events(_))) => {
+                let (why, events) = (excess.text(), self.events.claimed());
+                (Answer::Outcome, Some(Refusal { why, events, is_fault: false }))
+            }
+            Err(No::Excess(excess)) => self.exception(exception::INTERNAL_ERROR, excess.text()),
         };
-        if let Answer::Exception(..) = answer {
+        if refused.is_some() {
             *batch = Batch::new();
         }
+        let call = Call { kind, refused };
         self.open.push_back(Open { encoding, name, number, answer });
         Ok(call)
     }
 
+    /// A call that is answered with an exception.
+    fn exception(&self, number: i32, why: String) -> (Answer, Option<Refusal>) {
+        let refusal = Refusal { why: why.clone(), events: self.events.claimed(), is_fault: true };
+        (Answer::Exception(number, why), Some(refusal))
+    }
+
     fn append<P: Lengths>(&mut self, input: &mut Input<'_, P>, batch: &mut Batch) -> Result<(), No> {
-        self.events.begin_message();
         let mut got = false;
         input.fields(|input, id, ty| match (id, ty) {
             (1, TType::Struct) if !got => {
                 got = true;
+                self.events.expect(1, usize::MAX, batch)?;
                 self.event(input, batch).map(|()| true)
             }
             _ => Ok(false),
         })?;
-        match got {
-            true => Ok(()),
-            false => Err(missing_argument(APPEND)),
-        }
+        got.then_some(()).ok_or_else(|| missing_argument(APPEND))
     }
 
     fn append_batch<P: Lengths>(
@@ -167,36 +162,26 @@ impl Server {
         most: usize,
         batch: &mut Batch,
     ) -> Result<(), No> {
-        self.events.begin_message();
-        let (mut got, mut refused) = (false, None);
-        input
-            .fields(|input, id, ty| {
-                if (id, ty, got) != (1, TType::List, false) {
-                    return Ok(false);
-                }
-                got = true;
-                let (n, of) = input.list()?;
-                if of != TType::Struct && n > 0 {
-                    return Err(Malformed("the events are no list of structs".to_owned()));
-                }
-                if n > most {
-                    refused = Some(too_many(n, most));
-                    return Err(Malformed(String::new()));
-                }
-                batch.reserve(n, 0);
-                for _ in 0..n {
-                    self.event(input, batch)?;
-                }
-                Ok(true)
-            })
-            .map_err(|e| refused.map_or(No::Malformed(e), No::Refused))?;
-        match got {
-            true => Ok(()),
-            false => Err(missing_argument(APPEND_BATCH)),
-        }
+        let mut got = false;
+        input.fields(|input, id, ty| {
+            if (id, ty, got) != (1, TType::List, false) {
+                return Ok(false);
+            }
+            got = true;
+            let (n, of) = input.list()?;
+            if of != TType::Struct && n > 0 {
+                return Err(No::Malformed(Malformed("the events are no list of structs".to_owned())));
+            }
+            self.events.expect(n, most, batch)?;
+            for _ in 0..n {
+                self.event(input, batch)?;
+            }
+            Ok(true)
+        })?;
+        got.then_some(()).ok_or_else(|| missing_argument(APPEND_BATCH))
     }
 
-    fn event<P: Lengths>(&mut self, input: &mut Input<'_, P>, batch: &mut Batch) -> input::Result<()> {
+    fn event<P: Lengths>(&mut self, input: &mut Input<'_, P>, batch: &mut Batch) -> Result<(), No> {
         self.events.begin();
         let mut got_headers = false;
         let mut body: Option<Range<usize>> = None;
@@ -205,6 +190,7 @@ impl Server {
                 (1, TType::Map) => {
                     let (n, is_text) = input.map()?;
                     got_headers = is_text;
+                    self.events.expect_headers(n)?;
                     for _ in 0..n {
                         let (name, value) = (input.bytes()?, input.bytes()?);
                         self.events.header(input.all(), name, value, batch);
@@ -213,14 +199,42 @@ impl Server {
                 (2, TType::String) => body = Some(input.bytes()?),
                 _ => return Ok(false),
             }
-            Ok(true)
+            Ok::<_, No>(true)
         })?;
-        let missing = |field| Malformed(format!("required field '{field}' is missing in ThriftFlumeEvent"));
+        let missing = |field| {
+            No::Malformed(Malformed(format!("required field '{field}' is missing in ThriftFlumeEvent")))
+        };
         if !got_headers {
             return Err(missing("headers"));
         }
-        self.events.end(input.all(), body.ok_or_else(|| missing("body"))?, batch);
-        Ok(())
+        Ok(self.events.end(input.all(), body.ok_or_else(|| missing("body"))?, batch)?)
+    }
+
+    /// Bytes held of a message that is not complete.
+    pub fn held(&self) -> usize {
+        self.frames.held()
+    }
+
+    /// Whether a message has begun and not ended.
+    pub fn is_inside(&self) -> bool {
+        self.frames.is_inside()
+    }
+
+    /// Decodes at most one call. `most`: the events that it may have.
+    pub fn decode(&mut self, chunk: &Chunk<'_>, most: usize, batch: &mut Batch) -> Decoded {
+        let (used, got) = self.frames.feed(chunk.bytes());
+        let fail = |reason| Then::Fail(Fault { reason, answer: Vec::new() });
+        let then = match got {
+            Ok(None) => Then::NeedMore,
+            Ok(Some(frame)) => self.frame(frame, most, batch).map_or_else(fail, Then::Call),
+            Err(reason) => fail(reason),
+        };
+        Decoded { used, then }
+    }
+
+    /// Messages above `max` bytes are passed over from the next one on.
+    pub fn set_max(&mut self, max: usize) {
+        self.frames.set_max(max);
     }
 
     /// Adds the answer to the call that is longest without one.
@@ -232,10 +246,6 @@ impl Server {
             self.open.shrink_to(4);
         }
     }
-}
-
-fn exception(number: i32, why: String) -> (Answer, Call) {
-    (Answer::Exception(number, why), Call::question())
 }
 
 fn missing_argument(method: &str) -> No {

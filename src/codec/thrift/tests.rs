@@ -41,6 +41,7 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Calls, Vec<u8>, 
         match decoded.then {
             Then::Call(call) => {
                 calls.push((call.kind, Seen::all(&batch)));
+                assert!(call.refused.is_none() || batch.is_empty());
                 server.answer(status, &mut out);
             }
             Then::NeedMore => return (calls, out, None),
@@ -216,7 +217,7 @@ fn too_large_a_message_is_passed_over_and_its_sender_told() {
         assert_eq!(calls[1].1, [event(&[], "small")]);
         let (used, first) = caller.feed(&answers);
         let Ok(Some((1, Reply::Error(text)))) = first else { panic!("{first:?}") };
-        assert!(text.contains("maxMessageBytes is 1000"), "{text}");
+        assert!(text.contains("more than 1000: raise the source's maxMessageBytes"), "{text}");
         assert_eq!(caller.feed(&answers[used..]).1, Ok(Some((2, Reply::Status(Status::Ok)))));
     }
 }
@@ -244,7 +245,8 @@ fn a_batch_of_more_than_the_channels_take_is_refused_unread() {
     let chunk = Chunk { buffer: &buffer, from: 0, to: buffer.len() };
     let decoded = server().decode(&chunk, MOST, &mut got);
     let Then::Call(call) = decoded.then else { panic!("{decoded:?}") };
-    assert!(call.refused.is_some() && got.is_empty());
+    let refusal = call.refused.unwrap();
+    assert_eq!((refusal.events, refusal.is_fault, got.len()), (MOST + 1, false, 0));
 }
 
 #[test]

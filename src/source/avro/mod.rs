@@ -12,12 +12,12 @@
 
 mod ip_filter;
 
-use crate::codec::avro::{Server, Status};
-use crate::codec::{BatchLimits, Chunk, Decoded};
+use super::calls::Calls;
+use crate::codec::avro::Server;
 use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
-use crate::event::{Batch, Spares};
-use crate::net::{After, Outcome, Peer, Protocol, Session, Wire};
+use crate::event::Spares;
+use crate::net::{Peer, Protocol, Session, Wire};
 use ip_filter::IpFilter;
 use std::sync::Arc;
 
@@ -138,37 +138,6 @@ impl Protocol for Avro {
     }
 
     fn open(&self, _: &Peer) -> Box<dyn Session> {
-        Box::new(Calls(Server::with(self.max, self.spares.clone())))
-    }
-}
-
-struct Calls(Server);
-
-impl Session for Calls {
-    fn decode(&mut self, chunk: &Chunk<'_>, _: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded {
-        self.0.decode(chunk, limits.events, batch)
-    }
-
-    fn memory(&self) -> usize {
-        self.0.held()
-    }
-
-    fn is_inside(&self) -> bool {
-        self.0.is_inside()
-    }
-
-    /// The handshake is made once for a connection.
-    fn outlives_its_source(&mut self, longest: usize) -> bool {
-        self.0.set_max(longest);
-        true
-    }
-
-    fn answer(&mut self, _: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After {
-        let status = match outcome {
-            Outcome::Stored => Status::Ok,
-            Outcome::Refused(_) => Status::Failed,
-        };
-        self.0.answer(status, out);
-        After::Continue
+        Box::new(Calls::of(Server::with(self.max, self.spares.clone())))
     }
 }
