@@ -8,6 +8,7 @@
 
 use super::*;
 use crate::config::{Planned, PlannedGroup, Problems, Severity};
+use crate::tls;
 
 /// Everything new, built and bound, before anything old is touched.
 struct Prepared {
@@ -22,9 +23,23 @@ struct Prepared {
 /// What has become of which component, for the log.
 type Changes = Vec<String>;
 
+/// Has what is not in the configuration but named by it read again, changed or not.
+fn reread_certificates() {
+    for reading in tls::reread() {
+        let owner = reading.owner;
+        match reading.fault {
+            None => log::info!("{owner}: certificates read again, for connections from now on"),
+            Some(why) => {
+                log::error!("{owner}: certificates cannot be read again, those read before stay: {why}")
+            }
+        }
+    }
+}
+
 impl Agent {
     /// The configuration was read again: takes over what has changed, or says why not.
     pub(super) fn reload(&mut self, plan: Option<Box<Plan>>, problems: &Problems) {
+        reread_certificates();
         let found = || problems.first_error().unwrap_or_else(|| "nothing to run".to_owned());
         let outcome = match plan {
             Some(plan) if problems.errors() == 0 => self.apply(*plan),

@@ -8,7 +8,7 @@ use crate::codec::http::{self, Parsed};
 use crate::codec::{BatchLimits, Chunk, Decoded, Fault, Then};
 use crate::counters::{Registry, State};
 use crate::event::Batch;
-use crate::net::{After, Outcome, Peer, Protocol, Session};
+use crate::net::{After, Outcome, Peer, Protocol, Session, Wire};
 use std::sync::Arc;
 
 /// The longest request head, and the longest body to skip.
@@ -24,11 +24,15 @@ pub enum Format {
 pub struct Monitor {
     pub registry: Arc<Registry>,
     pub format: Format,
+    pub wire: Wire,
 }
 
 impl Protocol for Monitor {
     fn can_refuse(&self) -> bool {
         true
+    }
+    fn wire(&self) -> Wire {
+        self.wire.clone()
     }
     fn open(&self, _: &Peer) -> Box<dyn Session> {
         let (registry, format) = (self.registry.clone(), self.format);
