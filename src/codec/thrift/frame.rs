@@ -130,14 +130,15 @@ impl Frames {
     }
 }
 
-/// What a first message is that is no frame at all.
+/// What a first message is that is no frame at all, by no more bytes than a length has.
 fn guess(bytes: &[u8]) -> Option<String> {
     let looks_like = |what: &str| Some(format!("no framed Thrift: it looks like {what}"));
     match bytes {
         [0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
-        [0x82, 0x21, ..] | [0x80, 1, 0, 1, ..] => looks_like("Thrift without frames (TFramedTransport)"),
+        [0x82, 0x21, ..] | [0x80, 1, ..] => looks_like("Thrift without frames (TFramedTransport)"),
         [b'G', b'E', b'T', b' ', ..] | [b'P', b'O', b'S', b'T', ..] => looks_like("HTTP"),
-        [0, 0, 0, 1, 0, 0, 0, n, ..] if *n < 16 => looks_like("Avro RPC"),
+        // The first call's number; no message has one byte.
+        [0, 0, 0, 1, ..] => looks_like("Avro RPC"),
         _ => None,
     }
 }

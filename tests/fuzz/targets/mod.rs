@@ -16,6 +16,7 @@ mod properties;
 mod readline;
 mod regex;
 mod syslog;
+mod thrift;
 
 use crate::random::Random;
 use std::collections::hash_map::DefaultHasher;
@@ -53,6 +54,8 @@ pub static ALL: &[&Target] = &[
     &http::TARGET,
     &avro::CALLS,
     &avro::ANSWERS,
+    &thrift::CALLS,
+    &thrift::ANSWERS,
     &inflate::TARGET,
     &dates::TARGET,
     &file_channel::FILES,
