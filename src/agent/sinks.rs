@@ -9,6 +9,7 @@ use crate::component::SinkParts;
 use crate::config::{Plan, PlannedSink};
 use crate::counters::{SinkCounters, State};
 use crate::lifecycle::Stop;
+use crate::outage::Outage;
 use crate::registry;
 use crate::runner::{Budget, Gate, Member, SinkRunner};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub struct RunningSink {
     /// Threads that have to be over first, and until when that is waited for.
     before: Vec<(Worker, Instant)>,
     retry: Option<(Instant, Backoff)>,
+    outage: Outage,
 }
 
 impl RunningSink {
@@ -43,7 +45,8 @@ impl RunningSink {
         gates: &mut Gates,
     ) -> Result<RunningSink, String> {
         let gate = gates.before(plan, &planned, &channel)?;
-        Ok(RunningSink { planned, counters, channel, gate, worker: None, before: Vec::new(), retry: None })
+        let (worker, before, retry, outage) = (None, Vec::new(), None, Outage::default());
+        Ok(RunningSink { planned, counters, channel, gate, worker, before, retry, outage })
     }
 
     pub fn name(&self) -> &str {
@@ -99,7 +102,9 @@ impl RunningSink {
                 let first = || Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
                 let mut backoff = self.retry.take().map_or_else(first, |(_, backoff)| backoff);
                 let pause = backoff.next_pause();
-                log::error!("sink {name}: {why}; next try in {} ms", pause.as_millis());
+                if let Some(count) = self.outage.failed(&why, now) {
+                    log::error!("sink {name}: {why}{count}; next try in {} ms", pause.as_millis());
+                }
                 self.counters.health.set(State::Failed(why));
                 self.retry = Some((now + pause, backoff));
             }

@@ -201,6 +201,26 @@ fn a_first_that_hangs_at_its_start_never_gets_the_events() {
     assert_eq!(from.metric("SINK.k1", "EventDrainAttemptCount"), 0);
 }
 
+#[test]
+fn a_dead_tier_is_told_less_and_less_and_its_return_once() {
+    let dead = [Downstream::address_without(), Downstream::address_without()];
+    let conf = sender(upstream(dead[0], &[]), "k2", dead[1], &[]);
+    let from = group(conf, &["type = failover", "priority.k1 = 10", "maxpenalty = 100"]).start();
+    assert_eq!(from.connect("r1").ask("one"), "OK\n");
+    wait(true, || from.metric("SINK.k1", "ConnectionFailedCount") >= 25);
+    let told = from.log().lines().filter(|l| l.contains("sink k1: cannot start: ")).count();
+    assert!((2..=10).contains(&told), "{told}");
+    from.wait_log(" failures in ");
+    let mut peer = Downstream::at(dead[0]).accept();
+    assert_eq!(peer.call(), ["one"]);
+    peer.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k1", "EventDrainSuccessCount"));
+    let log = from.log();
+    let up: Vec<&str> = log.lines().filter_map(|l| l.split_once("sink k1 ")).map(|l| l.1).collect();
+    let started = |l: &&&str| l.starts_with("started after ") && l.ends_with(" failures");
+    assert!(up.iter().filter(started).count() == 1 && up.len() == 1, "{up:?}");
+}
+
 /// An agent that may be killed, in its place; and the address it keeps.
 fn start_receiver(channel: &[&str]) -> (Agent, SocketAddr) {
     let agent = receiver(0, channel).folder("out").start();
