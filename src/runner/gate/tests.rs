@@ -7,6 +7,7 @@ use crate::component::{Sink, SinkError};
 use crate::config::testing::{context, Known};
 use crate::counters::{SinkCounters, State};
 use crate::event::{Batch, Body, Events};
+use crate::lifecycle::Stop;
 use crate::runner::{Budget, SinkRunner};
 use crate::sink::testing::TempDir;
 use std::thread::JoinHandle;
