@@ -8,6 +8,9 @@
 //! A gate stands before one channel: sinks of a group that read from different channels have a gate for each, because
 //! one that waits on an empty channel must not keep another from a full one.
 //!
+//! A sink that starts is waited for only so long ([`PATIENCE`]), whatever it would lead: a host that swallows all it is
+//! sent takes the whole `connect-timeout` to fail. When it has started it is back in its place.
+//!
 //! A turn is a guard: dropped, it is given back, so a tick that is due, a stop or a panic leaves no turn behind; and a
 //! [`Member`] whose thread ends before its time is nobody to wait for. In a drain, sinks that work go first: a trial of
 //! a failed one might hang with events until there is no more time. Where none works, all try. Nobody waits for one that
@@ -26,6 +29,10 @@ use std::time::{Duration, Instant};
 mod member;
 
 pub use member::{Member, Turn};
+
+/// How long the others wait for one that starts. A host that is well answers sooner, also where the first packet of a
+/// connection is lost: it is sent again after a second.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub struct Gate {
     group: String,
@@ -46,6 +53,8 @@ struct Post {
 struct Inside {
     processor: Box<dyn Processor>,
     doing: Vec<Doing>,
+    /// Until when the others wait for those that start.
+    starting: Vec<Option<Instant>>,
     /// A group is stopped as a whole.
     draining: bool,
 }
@@ -57,6 +66,15 @@ impl Inside {
 
     fn some_work(&self) -> bool {
         (0..self.doing.len()).any(|i| self.works(i))
+    }
+
+    /// Waits no longer for those whose start takes too long.
+    fn look_at_starts(&mut self, now: Instant) {
+        for (until, doing) in self.starting.iter_mut().zip(&mut self.doing) {
+            if until.take_if(|t| *t <= now).is_some() {
+                *doing = Doing::Nothing;
+            }
+        }
     }
 
     /// The next to be let take.
@@ -77,7 +95,8 @@ impl Inside {
 
     /// When time alone may change what [`choose`](Inside::choose) says.
     fn next_change(&self, now: Instant) -> Option<Instant> {
-        (0..self.doing.len()).filter_map(|i| self.processor.left_out(i)).filter(|t| *t > now).min()
+        let left_out = (0..self.doing.len()).filter_map(|i| self.processor.left_out(i));
+        left_out.chain(self.starting.iter().flatten().copied()).filter(|t| *t > now).min()
     }
 }
 
@@ -95,7 +114,8 @@ impl Gate {
             recalled: AtomicBool::new(false),
         };
         // Those whose threads are not there yet count as there: the one that leads may be the last to come.
-        let inside = Inside { processor, doing: vec![Doing::Other; sinks.len()], draining: false };
+        let (doing, starting) = (vec![Doing::Other; sinks.len()], vec![None; sinks.len()]);
+        let inside = Inside { processor, doing, starting, draining: false };
         Arc::new(Gate {
             group: group.to_owned(),
             members: sinks.iter().map(post).collect(),
@@ -119,6 +139,12 @@ impl Gate {
 
     /// Lets take whom the processor names, and calls back who is not to.
     fn settle(&self, inside: &mut Inside, now: Instant) {
+        let led_by = inside.processor.leader(&inside.doing);
+        inside.look_at_starts(now);
+        if let Some(i) = led_by.filter(|i| inside.doing[*i] == Doing::Nothing) {
+            let (group, name) = (&self.group, self.name(i));
+            log::warn!("sink group {group}: {name} takes long to start, the others do not wait for it");
+        }
         while let Some(i) = inside.choose(now) {
             inside.doing[i] = Doing::Taking;
             self.members[i].bell.notify_one();

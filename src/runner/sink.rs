@@ -102,7 +102,7 @@ impl SinkRunner {
                     return true;
                 }
             }
-            let Err(e) = sink.start() else { break };
+            let Err(e) = self.start(sink.as_mut()) else { break };
             self.fail(&format!("cannot start: {e}"), luck);
             if self.is_over() {
                 return true;
@@ -123,6 +123,12 @@ impl SinkRunner {
             log::error!("sink {}: stop: {e}", self.name);
         }
         true
+    }
+
+    /// Has the sink start. Its group does not wait for that for long.
+    fn start(&self, sink: &mut dyn Sink) -> Result<(), SinkError> {
+        let _starting = self.member.as_ref().map(Member::starting);
+        sink.start()
     }
 
     /// Whether nothing more is to be delivered.

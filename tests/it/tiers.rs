@@ -202,6 +202,20 @@ fn a_first_that_hangs_at_its_start_never_gets_the_events() {
 }
 
 #[test]
+fn a_first_that_takes_long_to_start_holds_up_nobody() {
+    let (hangs, works) = (Downstream::new(), Downstream::new());
+    // It would be 20 s, or twice that.
+    let from = failover(&hangs, &works, &[]);
+    let (_silent, mut second) = (hangs.accept_silent(), works.accept());
+    assert_eq!(from.connect("r1").ask("one"), "OK\n");
+    assert_eq!(second.call(), ["one"]);
+    assert!(!from.log().contains("cannot start"));
+    from.wait_log("sink group g1: k1 takes long to start, the others do not wait for it");
+    second.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k2", "EventDrainSuccessCount"));
+}
+
+#[test]
 fn a_dead_tier_is_told_less_and_less_and_its_return_once() {
     let dead = [Downstream::address_without(), Downstream::address_without()];
     let conf = sender(upstream(dead[0], &[]), "k2", dead[1], &[]);

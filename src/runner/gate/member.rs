@@ -2,7 +2,7 @@
 //!
 //! Called by the sink's thread, but for the end that the main thread tells it of. Takes the gate's lock.
 
-use super::Gate;
+use super::{Gate, PATIENCE};
 use crate::component::Doing;
 use crate::lifecycle::Stop;
 use crate::lock::lock;
@@ -92,6 +92,16 @@ impl Member {
         }
     }
 
+    /// Until this is dropped the sink starts, and is waited for so long only.
+    pub fn starting(&self) -> Starting<'_> {
+        let mut inside = lock(&self.gate.inside);
+        inside.starting[self.index] = Some(Instant::now() + PATIENCE);
+        inside.doing[self.index] = Doing::Other;
+        // Those that wait are to know until when.
+        self.gate.members.iter().for_each(|m| m.bell.notify_one());
+        Starting { member: self }
+    }
+
     /// The sink failed; what it had taken is in the channel again. `None`: it is not left out.
     pub fn failed(&self, now: Instant) -> Option<LeftOut> {
         let (gate, me) = (&*self.gate, self.index);
@@ -108,6 +118,19 @@ impl Member {
             None => "no other works".to_owned(),
         };
         Some(LeftOut { pause: until.saturating_duration_since(now), then })
+    }
+}
+
+/// That a sink starts.
+pub struct Starting<'a> {
+    member: &'a Member,
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        let (gate, me) = (&*self.member.gate, self.member.index);
+        lock(&gate.inside).starting[me] = None;
+        gate.set(me, Doing::Other);
     }
 }
 

@@ -420,6 +420,35 @@ fn a_primary_that_has_not_failed_yet_is_waited_for() {
 }
 
 #[test]
+fn a_primary_that_starts_is_waited_for_and_not_for_long() {
+    let mut g = Group::start("failover", &[], &[HangsInStart, Works]);
+    g.put(2);
+    let began = Instant::now();
+    g.wait_doing(&[Other, Waiting]);
+    wait_until("the standby delivers", || g.world.by(1).len() == 2);
+    let took = began.elapsed();
+    assert!(super::PATIENCE - Duration::from_millis(500) < took, "{took:?}");
+    g.wait_doing(&[Nothing, Taking]);
+    g.world.tell(0, Works);
+    // It leads as soon as it has started, and the standby is called back from the empty channel.
+    g.wait_doing(&[Taking, Waiting]);
+    g.put(3);
+    g.wait_delivered();
+    assert_eq!(g.drain().by(0).len(), 3);
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_primary_that_starts() {
+    let mut g = Group::start("failover", &[], &[HangsInStart, Works]);
+    g.put(2);
+    g.wait_doing(&[Other, Waiting]);
+    g.each(Stop::drain);
+    wait_until("the standby delivers", || g.world.by(1).len() == 2);
+    g.world.tell(0, Works);
+    g.drain();
+}
+
+#[test]
 fn when_all_have_failed_the_first_that_works_again_delivers_soon() {
     for name in ["failover", "load_balance"] {
         let keys = [("maxpenalty", "300"), ("backoff", "true"), ("selector.maxTimeOut", "300")];
@@ -529,8 +558,12 @@ fn a_drain_does_not_wait_for_a_primary_that_hangs() {
 fn a_drain_has_trials_only_where_none_works() {
     let names = ["k0", "k1"].map(str::to_owned);
     let now = Instant::now();
-    let mut inside =
-        Inside { processor: processor("failover", &[], &names), doing: vec![Waiting; 2], draining: false };
+    let mut inside = Inside {
+        processor: processor("failover", &[], &names),
+        doing: vec![Waiting; 2],
+        starting: vec![None; 2],
+        draining: false,
+    };
     inside.processor.failed(0, now);
     let later = now + Duration::from_secs(60);
     inside.doing[1] = Delivering;
