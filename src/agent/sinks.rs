@@ -149,8 +149,10 @@ impl RunningSink {
         self.worker.as_ref().is_none_or(Worker::is_over)
     }
 
+    /// Waits until then for its end; not for one that starts, and so has no events, while nothing would be lost.
     fn wait(&self, until: Instant) -> bool {
-        self.worker.as_ref().is_none_or(|w| w.wait(until))
+        let starts = |w: &Worker| w.stop.is_idle() && self.channel.perishable() == 0;
+        self.worker.as_ref().is_none_or(|w| w.wait_unless(until, || starts(w)))
     }
 }
 

@@ -21,10 +21,12 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use trouble::Luck;
 
 mod budget;
 mod letters;
 mod sift;
+mod trouble;
 
 pub use budget::Budget;
 
@@ -47,13 +49,6 @@ pub struct SinkRunner {
     pub budget: Option<Budget>,
     /// Its place in its group; `None`: it stands alone.
     pub member: Option<Member>,
-}
-
-/// How it has been faring. Outlives the sinks: a panic counts as a failure.
-struct Luck {
-    backoff: Backoff,
-    outage: Outage,
-    budget: Option<Budget>,
 }
 
 /// The sink that works at present. A panic puts another in its place.
@@ -125,12 +120,6 @@ impl SinkRunner {
         true
     }
 
-    /// Has the sink start. Its group does not wait for that for long.
-    fn start(&self, sink: &mut dyn Sink) -> Result<(), SinkError> {
-        let _starting = self.member.as_ref().map(Member::starting);
-        sink.start()
-    }
-
     /// Whether nothing more is to be delivered.
     fn is_over(&self) -> bool {
         // What is durable will be there when the agent starts again.
@@ -156,11 +145,17 @@ impl SinkRunner {
                     Some(Instant::now() + luck.backoff.next_pause())
                 }
             };
-            let until = due.unwrap_or_else(|| Instant::now() + IDLE);
+            let due = due.unwrap_or_else(|| Instant::now() + IDLE);
+            // Who has failed does not wait for events to find out whether it works again.
+            let probe_at = if tick_failed { None } else { self.probe_at(luck) };
+            let until = probe_at.map_or(due, |at| at.min(due));
             let turn = match &self.member {
                 None => None,
                 Some(m) => match m.turn(until) {
-                    None => continue,
+                    None => {
+                        self.probe(at_work, probe_at, luck);
+                        continue;
+                    }
                     turn => turn,
                 },
             };
@@ -186,6 +181,7 @@ impl SinkRunner {
                     // Another sink of the channel holds events that it may yet roll back.
                     self.stop.pause(LOOK);
                 }
+                self.probe(at_work, probe_at, luck);
                 continue;
             }
             turn.iter().for_each(Turn::taken);
@@ -258,49 +254,6 @@ impl SinkRunner {
             self.counters.batch_underflow.one();
         }
         Ok(())
-    }
-
-    fn note_failure(&self, why: &str) {
-        self.counters.failed(why);
-        self.counters.health.set(State::Failed(why.to_owned()));
-    }
-
-    /// It seems to work again, which no batch has shown yet.
-    fn is_up_again(&self, what: &str, luck: &mut Luck) {
-        self.counters.health.set_started_again();
-        if let Some(after) = luck.outage.up(Instant::now()) {
-            log::info!("sink {} {what}{after}", self.name);
-        }
-    }
-
-    /// Notes a failure of the sink, and pauses unless its group leaves it out for a time.
-    fn fail(&self, why: &str, luck: &mut Luck) {
-        self.note_failure(why);
-        let Some(m) = &self.member else { return self.pause(why, luck) };
-        match m.failed(Instant::now()) {
-            // In a drain the time that it is left out for may be too long.
-            Some(out) if !self.stop.is_draining() => {
-                let Some(count) = luck.outage.failed(why, Instant::now()) else { return };
-                let (name, group, ms) = (&self.name, m.group(), out.pause.as_millis());
-                log::error!("sink {name}: {why}{count}; left out of group {group} for {ms} ms, {}", out.then);
-            }
-            _ => self.pause(why, luck),
-        }
-    }
-
-    fn pause(&self, why: &str, luck: &mut Luck) {
-        let pause = luck.backoff.next_pause();
-        if let Some(count) = luck.outage.failed(why, Instant::now()) {
-            log::error!("sink {}: {why}{count}; next try in {} ms", self.name, pause.as_millis());
-        }
-        if !self.stop.is_draining() {
-            return self.stop.pause(pause);
-        }
-        // Another sink may deliver what this one cannot, and then nothing is left to wait for.
-        let until = Instant::now() + pause;
-        while !self.is_over() && Instant::now() < until {
-            self.stop.pause(LOOK);
-        }
     }
 }
 

@@ -215,6 +215,16 @@ fn a_first_that_takes_long_to_start_holds_up_nobody() {
     wait(1, || from.metric("SINK.k2", "EventDrainSuccessCount"));
 }
 
+/// It has no events, and nobody would miss it.
+#[test]
+fn a_stop_does_not_wait_for_a_sink_that_connects() {
+    let (hangs, works) = (Downstream::new(), Downstream::new());
+    let mut from = failover(&hangs, &works, &[]);
+    let (_silent, _other) = (hangs.accept_silent(), works.accept());
+    let log = from.stop();
+    assert!(!log.contains("did not finish in time"), "{log}");
+}
+
 #[test]
 fn a_dead_tier_is_told_less_and_less_and_its_return_once() {
     let dead = [Downstream::address_without(), Downstream::address_without()];

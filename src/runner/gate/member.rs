@@ -70,6 +70,11 @@ impl Member {
         }
     }
 
+    /// From when on this sink, which has failed, may be tried again; `None`: it is not left out.
+    pub fn left_out(&self) -> Option<Instant> {
+        lock(&self.gate.inside).processor.left_out(self.index)
+    }
+
     /// Waits until this sink may try to start, or begin anew after a failure. `false`: not yet, but look around.
     pub fn may_start(&self) -> bool {
         let mut inside = lock(&self.gate.inside);

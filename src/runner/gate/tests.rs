@@ -449,6 +449,33 @@ fn a_drain_does_not_wait_for_a_primary_that_starts() {
 }
 
 #[test]
+fn one_that_works_again_is_known_to_although_there_are_no_events() {
+    let soon = [("selector.maxTimeOut", "100"), ("backoff", "true")];
+    for (name, keys) in [("failover", SOON), ("load_balance", &soon), ("load_balance", &[])] {
+        let mut g = Group::start(name, keys, &[Works; 2]);
+        g.wait_idle();
+        g.world.tell(0, RefusesStart);
+        wait_until("it has failed", || {
+            g.put(1);
+            g.wait_delivered();
+            matches!(g.counters[0].health.state(), State::Failed(_))
+        });
+        wait_until("it is tried", || {
+            g.counters[0].last_error().unwrap().1.contains("cannot start: no directory")
+        });
+        assert!(matches!(g.counters[0].health.state(), State::Failed(_)));
+        g.world.tell(0, Works);
+        wait_until("it works again", || g.counters[0].health.state() == State::Started);
+        wait_until("it leads again", || {
+            g.put(1);
+            g.wait_delivered();
+            !g.world.by(0).is_empty()
+        });
+        g.drain();
+    }
+}
+
+#[test]
 fn when_all_have_failed_the_first_that_works_again_delivers_soon() {
     for name in ["failover", "load_balance"] {
         let keys = [("maxpenalty", "300"), ("backoff", "true"), ("selector.maxTimeOut", "300")];
