@@ -7,7 +7,7 @@ use crate::channel::Channel;
 use crate::clock::Backoff;
 use crate::component::SinkParts;
 use crate::config::{Plan, PlannedSink};
-use crate::counters::{SinkCounters, State};
+use crate::counters::{SinkCounters, State, Team};
 use crate::lifecycle::Stop;
 use crate::outage::Outage;
 use crate::registry;
@@ -51,6 +51,14 @@ impl RunningSink {
 
     pub fn name(&self) -> &str {
         &self.planned.planned.name
+    }
+
+    /// Shows with it who can stand in for it.
+    pub fn join_team(&self) {
+        let channel = &self.planned.channel;
+        let team =
+            self.planned.group.as_ref().map(|g| Team { group: g.name.clone(), channel: channel.clone() });
+        self.counters.set_team(team);
     }
 
     /// Tells the sink of that name before this one to end; this one waits for it.

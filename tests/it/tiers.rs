@@ -215,6 +215,30 @@ fn a_first_that_takes_long_to_start_holds_up_nobody() {
     wait(1, || from.metric("SINK.k2", "EventDrainSuccessCount"));
 }
 
+#[test]
+fn one_of_a_pair_that_is_back_is_known_to_be_without_events() {
+    let (first, second) = (Downstream::new(), Downstream::new());
+    let address = first.address;
+    let conf = sender(upstream(address, &[]), "k2", second.address, &[]);
+    let from = group(conf, &["type = load_balance", "backoff = true", "selector.maxTimeOut = 200"]).start();
+    let (gone, mut other) = (first.accept(), second.accept());
+    wait((200, "ok\n".to_owned()), || from.get("/healthz"));
+    drop((gone, first));
+    let mut client = from.connect("r1");
+    // One of the two is the first's, which fails.
+    for line in ["one", "two"] {
+        assert_eq!(client.ask(line), "OK\n");
+        assert_eq!(other.call(), [line]);
+        other.answer(Status::Ok);
+    }
+    wait(2, || from.metric("SINK.k2", "EventDrainSuccessCount"));
+    wait(true, || from.get("/healthz").1.starts_with("ok\nsink k1 failed: "));
+    assert_eq!((from.get("/healthz").0, kept(&from)), (200, 0));
+    let _back = Downstream::at(address).accept();
+    wait((200, "ok\n".to_owned()), || from.get("/healthz"));
+    from.wait_log("sink k1 can deliver again after ");
+}
+
 /// It has no events, and nobody would miss it.
 #[test]
 fn a_stop_does_not_wait_for_a_sink_that_connects() {
