@@ -7,7 +7,9 @@
 //! See `switch` for that, and `channels` for those that go. What was refused is tried again now and then.
 
 use super::*;
+use crate::component::Processor;
 use crate::config::{Planned, PlannedGroup, Problems, Severity};
+use crate::runner::Gate;
 
 mod switch;
 
@@ -15,6 +17,8 @@ mod switch;
 struct Prepared {
     channels: Vec<OpenedChannel>,
     sinks: Vec<RunningSink>,
+    /// What is to decide between sinks that go on.
+    processors: Vec<(Arc<Gate>, Box<dyn Processor>)>,
     sources: Vec<Served>,
     metrics: Option<monitoring::Wanted>,
     /// `None`: as it was. `Some(None)`: there is none any more.
@@ -81,6 +85,14 @@ impl Agent {
         self.adapt_settings(&plan, &mut changes);
         let (going, mut old_sinks) = self.switch_channels(&plan, new.channels, heap, &mut changes);
         self.switch_sinks(&plan, new.sinks, going, &mut old_sinks, &mut changes);
+        for (gate, processor) in new.processors {
+            let change = format!("sink group {} changed", gate.group());
+            gate.adopt(processor);
+            // One that reads from several channels has several gates.
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
         self.channels.iter_mut().for_each(|c| c.try_open(Instant::now()));
         self.switch_sources(&plan, new.sources, &mut changes);
         self.metrics = new.metrics;
@@ -120,6 +132,13 @@ impl Agent {
             let channel = attach(&k.channel)?;
             sinks.push(RunningSink::new(plan, k.clone(), counters, channel, &mut gates)?);
         }
+        let mut processors: Vec<(Arc<Gate>, Box<dyn Processor>)> = Vec::new();
+        for k in plan.sinks.iter().filter(|k| self.keeps_sink(plan, k)) {
+            let running = self.sinks.iter().find(|o| o.name() == k.planned.name);
+            let changed = running.map_or(Ok(None), |o| o.changed_gate(plan, k))?;
+            let is_known = |(gate, _): &_| processors.iter().any(|(known, _)| Arc::ptr_eq(known, gate));
+            processors.extend(changed.filter(|c| !is_known(c)));
+        }
         let mut id = self.next_id;
         let mut sources = Vec::new();
         for r in plan.sources.iter().filter(|r| self.unchanged_source(plan, r).is_none()) {
@@ -145,7 +164,7 @@ impl Agent {
             s.prepare(&sockets).map_err(|e| format!("{} {}: {e}", s.kind, s.name()))?;
         }
         self.next_id = id;
-        Ok(Prepared { channels, sinks, sources, metrics, monitor })
+        Ok(Prepared { channels, sinks, processors, sources, metrics, monitor })
     }
 
     /// What is in a channel needs a sink: the one it has, if the channel goes, else one that it will have.
@@ -189,7 +208,7 @@ impl Agent {
     /// Whether a sink goes on as it is, and all of its group with it.
     fn keeps_sink(&self, plan: &Plan, k: &PlannedSink) -> bool {
         let is_as_before = |k: &PlannedSink| {
-            self.sinks.iter().any(|o| o.planned.says_the_same(k)) && self.keeps_channel(plan, &k.channel)
+            self.sinks.iter().any(|o| o.can_become(k)) && self.keeps_channel(plan, &k.channel)
         };
         let mut others = plan.sinks.iter().filter(|o| {
             let in_group = |g: &Arc<PlannedGroup>| g.sinks.contains(&o.planned.name);

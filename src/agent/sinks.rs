@@ -1,12 +1,12 @@
 //! Running sinks, each on a thread of its own. In a reload a changed sink's successor begins when it is over: there are
 //! never two of one name at work on one channel. The sinks of a group share gates, and a change of one of them begins
-//! all of them anew. Belongs to the main thread.
+//! all of them anew; another processor decides about those that run. Belongs to the main thread.
 
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
 use crate::clock::Backoff;
-use crate::component::SinkParts;
-use crate::config::{Plan, PlannedSink};
+use crate::component::{Processor, SinkParts};
+use crate::config::{Plan, PlannedGroup, PlannedSink};
 use crate::counters::{SinkCounters, State, Team};
 use crate::lifecycle::Stop;
 use crate::outage::Outage;
@@ -51,6 +51,29 @@ impl RunningSink {
 
     pub fn name(&self) -> &str {
         &self.planned.planned.name
+    }
+
+    /// Whether this sink can go on as that one: it says the same, but for the processor of its group.
+    pub fn can_become(&self, other: &PlannedSink) -> bool {
+        fn group(k: &PlannedSink) -> Option<(&str, &[String])> {
+            k.group.as_ref().map(|g| (g.name.as_str(), g.sinks.as_slice()))
+        }
+        self.planned.planned.says_the_same(&other.planned)
+            && self.planned.channel == other.channel
+            && group(&self.planned) == group(other)
+    }
+
+    /// The gate that goes on, and what is to decide there by that plan, where that is not the same as now.
+    pub fn changed_gate(
+        &self,
+        plan: &Plan,
+        other: &PlannedSink,
+    ) -> Result<Option<(Arc<Gate>, Box<dyn Processor>)>, String> {
+        let (Some(gate), Some(group)) = (&self.gate, &other.group) else { return Ok(None) };
+        if self.planned.says_the_same(other) {
+            return Ok(None);
+        }
+        Ok(Some((gate.clone(), processor(plan, group, &other.channel)?.1)))
     }
 
     /// Shows with it who can stand in for it.
@@ -181,16 +204,25 @@ impl Gates {
         if let Some((_, _, gate)) = self.0.iter().find(is_its) {
             return Ok(Some(gate.clone()));
         }
-        let shares =
-            |name: &&String| plan.sinks.iter().any(|k| k.planned.name == **name && k.channel == sink.channel);
-        let sinks: Vec<String> = group.sinks.iter().filter(shares).cloned().collect();
-        let spec = registry::processor(group.processor.declared())
-            .ok_or("a processor type without a build function")?;
-        let processor = (spec.build.new)(&group.processor, &sinks);
+        let (sinks, processor) = processor(plan, group, &sink.channel)?;
         let gate = Gate::new(&group.name, &sinks, channel.clone(), processor);
         self.0.push((group.name.clone(), sink.channel.clone(), gate.clone()));
         Ok(Some(gate))
     }
+}
+
+/// What decides about those sinks of a group that share this channel, and their names.
+fn processor(
+    plan: &Plan,
+    group: &PlannedGroup,
+    channel: &str,
+) -> Result<(Vec<String>, Box<dyn Processor>), String> {
+    let shares = |name: &&String| plan.sinks.iter().any(|k| k.planned.name == **name && k.channel == channel);
+    let sinks: Vec<String> = group.sinks.iter().filter(shares).cloned().collect();
+    let spec =
+        registry::processor(group.processor.declared()).ok_or("a processor type without a build function")?;
+    let processor = (spec.build.new)(&group.processor, &sinks);
+    Ok((sinks, processor))
 }
 
 /// Has all sinks drain and end; halts those that have not at the deadline. `false` when there are such.

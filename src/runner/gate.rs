@@ -124,6 +124,19 @@ impl Gate {
         })
     }
 
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// From now on another processor, for the same sinks, decides. It knows nothing of failures yet.
+    pub fn adopt(&self, processor: Box<dyn Processor>) {
+        let mut inside = lock(&self.inside);
+        inside.processor = processor;
+        self.settle(&mut inside, Instant::now());
+        // Those that wait for what the other one said.
+        self.members.iter().for_each(|m| m.bell.notify_one());
+    }
+
     /// Nobody is to wait for this sink until it joins: its thread is held up.
     pub fn go_without(&self, sink: &str) {
         if let Some(index) = self.members.iter().position(|m| m.name == sink) {

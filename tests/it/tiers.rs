@@ -216,6 +216,29 @@ fn a_first_that_takes_long_to_start_holds_up_nobody() {
 }
 
 #[test]
+fn a_group_whose_processor_changes_keeps_its_connections() {
+    let (first, second) = (Downstream::new(), Downstream::new());
+    let from = failover(&first, &second, &[]);
+    let (mut primary, mut standby) = (first.accept(), second.accept());
+    let mut client = from.connect("r1");
+    assert_eq!(client.ask("one"), "OK\n");
+    assert_eq!(primary.call(), ["one"]);
+    primary.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k1", "EventDrainSuccessCount"));
+    let conf = sender(upstream(first.address, &[]), "k2", second.address, &[]);
+    let other = group(conf, &["type = failover", "priority.k1 = 1", "priority.k2 = 5"]);
+    assert_eq!(from.reload(&other), "applied");
+    from.wait_log("configuration version 2: sink group g1 changed");
+    assert_eq!(client.ask("two"), "OK\n");
+    assert_eq!(standby.call(), ["two"]);
+    standby.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k2", "EventDrainSuccessCount"));
+    for k in ["SINK.k1", "SINK.k2"] {
+        assert_eq!(from.metric(k, "ConnectionCreatedCount"), 1, "{k}");
+    }
+}
+
+#[test]
 fn one_of_a_pair_that_is_back_is_known_to_be_without_events() {
     let (first, second) = (Downstream::new(), Downstream::new());
     let address = first.address;

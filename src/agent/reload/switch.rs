@@ -62,9 +62,18 @@ impl Agent {
             let name = &p.planned.name;
             if let Some(k) = take(&mut new, |k| k.name() == name) {
                 let known = old.iter().any(|o| o.name() == name);
-                changes.push(format!("sink {name} {}", if known { "changed" } else { "added" }));
+                let same = |o: &PlannedSink| o.planned.says_the_same(&p.planned) && o.channel == p.channel;
+                let same = old.iter().find(|o| same(&o.planned));
+                let group = same.and_then(|o| p.group.as_ref().or(o.planned.group.as_ref()));
+                changes.push(match (group, known) {
+                    // What it says itself has not changed.
+                    (Some(group), _) => format!("sink {name} begins anew for sink group {}", group.name),
+                    (None, true) => format!("sink {name} changed"),
+                    (None, false) => format!("sink {name} added"),
+                });
                 self.sinks.push(k);
-            } else if let Some(k) = take(&mut old, |k| k.name() == name) {
+            } else if let Some(mut k) = take(&mut old, |k| k.name() == name) {
+                k.planned = p.clone();
                 self.sinks.push(k);
             }
         }

@@ -42,7 +42,7 @@ impl Member {
     }
 
     pub fn group(&self) -> &str {
-        &self.gate.group
+        self.gate.group()
     }
 
     /// Waits to be let take. `None` at `until`, and soon once told to stop: whoever waits has to look around.

@@ -420,6 +420,24 @@ fn a_primary_that_has_not_failed_yet_is_waited_for() {
 }
 
 #[test]
+fn another_processor_decides_about_those_that_wait() {
+    let names = ["k0", "k1"].map(str::to_owned);
+    let mut g = Group::start("failover", NO_TRIAL, &[Fails, RefusesStart]);
+    g.put(3);
+    (0..2).for_each(|i| g.wait_failed(i));
+    (0..2).for_each(|i| g.world.tell(i, Works));
+    // Nobody is left out for an hour any more, nor waits for what would end then.
+    g.gate.adopt(processor("failover", &[("priority.k1", "1")], &names));
+    g.wait_delivered();
+    g.wait_doing(&[Waiting, Taking]);
+    g.gate.adopt(processor("failover", &[("priority.k0", "1")], &names));
+    g.wait_doing(&[Taking, Waiting]);
+    g.put(3);
+    g.wait_delivered();
+    assert!(g.drain().by(0).len() >= 3);
+}
+
+#[test]
 fn a_primary_that_starts_is_waited_for_and_not_for_long() {
     let mut g = Group::start("failover", &[], &[HangsInStart, Works]);
     g.put(2);
