@@ -7,9 +7,8 @@
 //! See `switch` for that, and `channels` for those that go. What was refused is tried again now and then.
 
 use super::*;
-use crate::component::Processor;
 use crate::config::{Planned, PlannedGroup, Problems, Severity};
-use crate::runner::Gate;
+use sinks::NewProcessor;
 
 mod switch;
 
@@ -17,8 +16,7 @@ mod switch;
 struct Prepared {
     channels: Vec<OpenedChannel>,
     sinks: Vec<RunningSink>,
-    /// What is to decide between sinks that go on.
-    processors: Vec<(Arc<Gate>, Box<dyn Processor>)>,
+    processors: Vec<NewProcessor>,
     sources: Vec<Served>,
     metrics: Option<monitoring::Wanted>,
     /// `None`: as it was. `Some(None)`: there is none any more.
@@ -132,7 +130,7 @@ impl Agent {
             let channel = attach(&k.channel)?;
             sinks.push(RunningSink::new(plan, k.clone(), counters, channel, &mut gates)?);
         }
-        let mut processors: Vec<(Arc<Gate>, Box<dyn Processor>)> = Vec::new();
+        let mut processors: Vec<NewProcessor> = Vec::new();
         for k in plan.sinks.iter().filter(|k| self.keeps_sink(plan, k)) {
             let running = self.sinks.iter().find(|o| o.name() == k.planned.name);
             let changed = running.map_or(Ok(None), |o| o.changed_gate(plan, k))?;

@@ -64,11 +64,7 @@ impl RunningSink {
     }
 
     /// The gate that goes on, and what is to decide there by that plan, where that is not the same as now.
-    pub fn changed_gate(
-        &self,
-        plan: &Plan,
-        other: &PlannedSink,
-    ) -> Result<Option<(Arc<Gate>, Box<dyn Processor>)>, String> {
+    pub fn changed_gate(&self, plan: &Plan, other: &PlannedSink) -> Result<Option<NewProcessor>, String> {
         let (Some(gate), Some(group)) = (&self.gate, &other.group) else { return Ok(None) };
         if self.planned.says_the_same(other) {
             return Ok(None);
@@ -186,6 +182,9 @@ impl RunningSink {
         self.worker.as_ref().is_none_or(|w| w.wait_unless(until, || starts(w)))
     }
 }
+
+/// What is to decide at a gate that goes on.
+pub type NewProcessor = (Arc<Gate>, Box<dyn Processor>);
 
 /// The gates of sinks that begin together: one for each group and channel, by the group's name and the channel's.
 #[derive(Default)]
