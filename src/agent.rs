@@ -248,6 +248,7 @@ impl Agent {
             let sinks = self.sinks.iter().chain(leaving).filter(takes);
             c.channel.counters().set_sinks(sinks.map(|k| k.counters.clone()).collect());
         }
+        self.sinks.iter().for_each(RunningSink::join_team);
         all.extend(self.sinks.iter().map(|k| k.counters.clone() as Arc<dyn Counted>));
         // Under names of their own: others may have theirs by now.
         for k in self.gone.iter().flat_map(|g| &g.sinks) {

@@ -133,7 +133,16 @@ pub struct Snapshot {
     pub kind: &'static str,
     pub name: String,
     pub state: State,
+    /// Those who can stand in for it and for each other; `None`: nobody can.
+    pub team: Option<Team>,
     pub values: Vec<(&'static str, Value)>,
+}
+
+/// The sinks of one group that share a channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Team {
+    pub group: String,
+    pub channel: String,
 }
 
 /// What the registry asks of each component's counters.
@@ -147,7 +156,7 @@ fn common(kind: &'static str, name: &str, health: &Health) -> Snapshot {
         ("StartTime", Value::Gauge(health.started.load(Relaxed) as i64)),
         ("StopTime", Value::Gauge(health.stopped.load(Relaxed) as i64)),
     ];
-    Snapshot { kind, name: name.to_owned(), state: health.state(), values }
+    Snapshot { kind, name: name.to_owned(), state: health.state(), team: None, values }
 }
 
 /// Whether it is ten seconds since that was last said, which is noted as now.
@@ -258,6 +267,7 @@ pub struct SinkCounters {
     /// When the last batch was delivered, ms since the epoch; 0: never.
     last_success: AtomicU64,
     last_error: Mutex<(u64, String)>,
+    team: Mutex<Option<Team>>,
 }
 
 impl SinkCounters {
@@ -273,6 +283,10 @@ impl SinkCounters {
     pub fn last_success(&self) -> u64 {
         self.last_success.load(Relaxed)
     }
+    /// Who can stand in for it from now on.
+    pub fn set_team(&self, team: Option<Team>) {
+        *lock(&self.team) = team;
+    }
     /// When (ms since the epoch) and what, if ever.
     pub fn last_error(&self) -> Option<(u64, String)> {
         let e = lock(&self.last_error);
@@ -283,6 +297,7 @@ impl SinkCounters {
 impl Counted for SinkCounters {
     fn snapshot(&self) -> Snapshot {
         let mut s = common("SINK", &self.name, &self.health);
+        s.team = lock(&self.team).clone();
         let c = |n: &'static str, v: &Counter| (n, Value::Counter(v.get()));
         let (error_at, error) = self.last_error().unwrap_or_default();
         s.values.extend([
@@ -447,7 +462,10 @@ pub struct Renamed {
 
 impl Counted for Renamed {
     fn snapshot(&self) -> Snapshot {
-        Snapshot { name: self.name.clone(), ..self.counted.snapshot() }
+        let s = self.counted.snapshot();
+        // The sinks that have its team's place by now are not those that stand in for it.
+        let team = s.team.map(|t| Team { channel: format!("{} (leaving)", t.channel), ..t });
+        Snapshot { name: self.name.clone(), team, ..s }
     }
 }
 

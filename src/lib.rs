@@ -30,6 +30,7 @@ pub mod lifecycle;
 pub mod lock;
 pub mod monitor;
 pub mod net;
+pub mod outage;
 pub mod processor;
 pub mod registry;
 pub mod runner;

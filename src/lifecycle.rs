@@ -20,6 +20,7 @@ pub struct Stop {
     draining: AtomicBool,
     halted: AtomicBool,
     disowned: AtomicBool,
+    idle: AtomicBool,
     /// Called at every change.
     hearers: Mutex<Vec<Box<dyn Fn() + Send>>>,
     changed: Condvar,
@@ -44,6 +45,15 @@ impl Stop {
 
     pub fn is_disowned(&self) -> bool {
         self.disowned.load(SeqCst)
+    }
+
+    /// The worker says whether it is in a call that may take long and has nothing in hand.
+    pub fn set_idle(&self, is_idle: bool) {
+        self.idle.store(is_idle, SeqCst);
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.idle.load(SeqCst)
     }
 
     fn set(&self, flag: &AtomicBool) {

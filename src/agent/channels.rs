@@ -11,6 +11,7 @@ use crate::channel::{Channel, ChannelParts};
 use crate::clock::Backoff;
 use crate::config::Planned;
 use crate::counters::{ChannelCounters, State};
+use crate::outage::Outage;
 use crate::registry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub struct OpenedChannel {
     pub channel: Arc<dyn Channel>,
     /// When to try again to open it, if that failed.
     retry: Option<(Instant, Backoff)>,
+    outage: Outage,
 }
 
 impl OpenedChannel {
@@ -31,7 +33,7 @@ impl OpenedChannel {
         let spec = registry::channel(planned.declared).ok_or("a channel type without a build function")?;
         let counters = ChannelCounters::new(&planned.name);
         let channel = (spec.build)(&planned.context, ChannelParts { counters, heap });
-        Ok(OpenedChannel { planned: planned.clone(), channel, retry: None })
+        Ok(OpenedChannel { planned: planned.clone(), channel, retry: None, outage: Outage::default() })
     }
 
     /// The same channel with other settings.
@@ -63,7 +65,8 @@ impl OpenedChannel {
         self.retry = match self.channel.open() {
             Ok(true) => {
                 health.set(State::Started);
-                log::info!("channel {} started", self.name());
+                let after = self.outage.over(now).unwrap_or_default();
+                log::info!("channel {} started{after}", self.planned.name);
                 None
             }
             // It says itself how far it is.
@@ -71,7 +74,10 @@ impl OpenedChannel {
             Err(why) => {
                 health.set(State::Failed(why.clone()));
                 let pause = backoff.next_pause();
-                log::error!("channel {}: {why}; next try in {} ms", self.name(), pause.as_millis());
+                if let Some(count) = self.outage.failed(&why, now) {
+                    let name = &self.planned.name;
+                    log::error!("channel {name}: {why}{count}; next try in {} ms", pause.as_millis());
+                }
                 Some((now + pause, backoff))
             }
         };

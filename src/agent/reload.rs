@@ -4,16 +4,20 @@
 //! addresses); if it does, the reload is refused and everything stays as it was. The rest cannot fail: channels take
 //! over new limits, new sources listen (on copies of their predecessors' sockets where the address is the same) and take
 //! over the connections, old ones end when they have stored what they accepted, a changed sink's successor follows it.
-//! See `channels` for those that go. What was refused is tried again now and then.
+//! See `switch` for that, and `channels` for those that go. What was refused is tried again now and then.
 
 use super::*;
 use crate::config::{Planned, PlannedGroup, Problems, Severity};
 use crate::tls;
+use sinks::NewProcessor;
+
+mod switch;
 
 /// Everything new, built and bound, before anything old is touched.
 struct Prepared {
     channels: Vec<OpenedChannel>,
     sinks: Vec<RunningSink>,
+    processors: Vec<NewProcessor>,
     sources: Vec<Served>,
     metrics: Option<monitoring::Wanted>,
     /// `None`: as it was. `Some(None)`: there is none any more.
@@ -94,6 +98,14 @@ impl Agent {
         self.adapt_settings(&plan, &mut changes);
         let (going, mut old_sinks) = self.switch_channels(&plan, new.channels, heap, &mut changes);
         self.switch_sinks(&plan, new.sinks, going, &mut old_sinks, &mut changes);
+        for (gate, processor) in new.processors {
+            let change = format!("sink group {} changed", gate.group());
+            gate.adopt(processor);
+            // One that reads from several channels has several gates.
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
         self.channels.iter_mut().for_each(|c| c.try_open(Instant::now()));
         self.switch_sources(&plan, new.sources, &mut changes);
         self.metrics = new.metrics;
@@ -133,6 +145,13 @@ impl Agent {
             let channel = attach(&k.channel)?;
             sinks.push(RunningSink::new(plan, k.clone(), counters, channel, &mut gates)?);
         }
+        let mut processors: Vec<NewProcessor> = Vec::new();
+        for k in plan.sinks.iter().filter(|k| self.keeps_sink(plan, k)) {
+            let running = self.sinks.iter().find(|o| o.name() == k.planned.name);
+            let changed = running.map_or(Ok(None), |o| o.changed_gate(plan, k))?;
+            let is_known = |(gate, _): &_| processors.iter().any(|(known, _)| Arc::ptr_eq(known, gate));
+            processors.extend(changed.filter(|c| !is_known(c)));
+        }
         let mut id = self.next_id;
         let mut sources = Vec::new();
         for r in plan.sources.iter().filter(|r| self.unchanged_source(plan, r).is_none()) {
@@ -158,7 +177,7 @@ impl Agent {
             s.prepare(&sockets).map_err(|e| format!("{} {}: {e}", s.kind, s.name()))?;
         }
         self.next_id = id;
-        Ok(Prepared { channels, sinks, sources, metrics, monitor })
+        Ok(Prepared { channels, sinks, processors, sources, metrics, monitor })
     }
 
     /// What is in a channel needs a sink: the one it has, if the channel goes, else one that it will have.
@@ -202,7 +221,7 @@ impl Agent {
     /// Whether a sink goes on as it is, and all of its group with it.
     fn keeps_sink(&self, plan: &Plan, k: &PlannedSink) -> bool {
         let is_as_before = |k: &PlannedSink| {
-            self.sinks.iter().any(|o| o.planned.says_the_same(k)) && self.keeps_channel(plan, &k.channel)
+            self.sinks.iter().any(|o| o.can_become(k)) && self.keeps_channel(plan, &k.channel)
         };
         let mut others = plan.sinks.iter().filter(|o| {
             let in_group = |g: &Arc<PlannedGroup>| g.sinks.contains(&o.planned.name);
@@ -215,126 +234,9 @@ impl Agent {
         let old = self.plan.sources.iter().find(|o| o.says_the_same(r))?;
         r.channels.iter().all(|c| self.keeps_channel(plan, c)).then_some(old.planned.name.as_str())
     }
-
-    fn adapt_settings(&mut self, plan: &Plan, changes: &mut Changes) {
-        if self.plan.settings.says_the_same(&plan.settings) {
-            return;
-        }
-        self.net.set(loop_settings(&plan.settings));
-        if self.plan.settings.int("loopThreads") != plan.settings.int("loopThreads") {
-            log::warn!("{}: takes effect at the next start", plan.settings.full("loopThreads"));
-        }
-        changes.push("settings of the agent changed".to_owned());
-    }
-
-    /// Returns the channels that go, and the sinks of those that come back instead of going.
-    fn switch_channels(
-        &mut self,
-        plan: &Plan,
-        mut new: Vec<OpenedChannel>,
-        heap: usize,
-        changes: &mut Changes,
-    ) -> (Vec<OpenedChannel>, Vec<RunningSink>) {
-        let mut old = std::mem::take(&mut self.channels);
-        let mut sinks = Vec::new();
-        for p in &plan.channels {
-            let channel = if let Some(c) = take(&mut old, |c| is_same(p, &c.planned)) {
-                if !c.planned.says_the_same(p) {
-                    changes.push(format!("channel {} changed", p.name));
-                }
-                c.adapted(p, heap)
-            } else if let Some(g) = take(&mut self.gone, |g| is_same(p, &g.channel.planned)) {
-                changes.push(format!("channel {} is back", p.name));
-                sinks.extend(g.sinks);
-                g.channel.adapted(p, heap)
-            } else if let Some(c) = take(&mut new, |c| c.name() == p.name) {
-                changes.push(format!("channel {} added", p.name));
-                c
-            } else {
-                continue;
-            };
-            self.channels.push(channel);
-        }
-        changes.extend(old.iter().map(|c| format!("channel {} goes when it is empty", c.name())));
-        (old, sinks)
-    }
-
-    fn switch_sinks(
-        &mut self,
-        plan: &Plan,
-        mut new: Vec<RunningSink>,
-        going: Vec<OpenedChannel>,
-        ending: &mut Vec<RunningSink>,
-        changes: &mut Changes,
-    ) {
-        let mut old = std::mem::take(&mut self.sinks);
-        for p in &plan.sinks {
-            let name = &p.planned.name;
-            if let Some(k) = take(&mut new, |k| k.name() == name) {
-                let known = old.iter().any(|o| o.name() == name);
-                changes.push(format!("sink {name} {}", if known { "changed" } else { "added" }));
-                self.sinks.push(k);
-            } else if let Some(k) = take(&mut old, |k| k.name() == name) {
-                self.sinks.push(k);
-            }
-        }
-        for c in going {
-            let (its, others) = old.into_iter().partition(|k| Arc::ptr_eq(&k.channel, &c.channel));
-            old = others;
-            self.gone.push(Gone::new(c, its));
-        }
-        ending.append(&mut old);
-        // Of one that has left, and is at work still, this may be the return.
-        let returns = |k: &RunningSink| self.sinks.iter().any(|s| s.name() == k.name() && !s.has_begun());
-        let (followed, others): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.leaving_sinks).into_iter().partition(returns);
-        self.leaving_sinks = others;
-        ending.extend(followed);
-        for k in ending.drain(..) {
-            match self.sinks.iter_mut().find(|s| s.name() == k.name()) {
-                Some(successor) => successor.replaces(k),
-                None => {
-                    changes.push(format!("sink {} removed", k.name()));
-                    k.halt();
-                    self.leaving_sinks.push(k);
-                }
-            }
-        }
-    }
-
-    fn switch_sources(&mut self, plan: &Plan, mut new: Vec<Served>, changes: &mut Changes) {
-        let mut old = std::mem::take(&mut self.sources);
-        // Those with sockets listen before their predecessors end; those with threads begin after.
-        new.iter_mut().filter(|s| s.is_bound()).for_each(|s| s.try_start(&self.net, Instant::now()));
-        let names: Vec<String> = new.iter().map(|s| s.name().to_owned()).collect();
-        let leaving = std::mem::take(&mut self.leaving);
-        self.leaving = leaving.into_iter().filter_map(|l| l.before_its_heir(&mut new)).collect();
-        for p in &plan.sources {
-            let name = &p.planned.name;
-            if let Some(s) = take(&mut new, |s| s.name() == name) {
-                let known = old.iter().any(|o| o.name() == name);
-                changes.push(format!("source {name} {}", if known { "changed" } else { "added" }));
-                self.sources.push(s);
-            } else if let Some(s) = take(&mut old, |s| s.name() == name) {
-                self.sources.push(s);
-            }
-        }
-        for s in old {
-            if !names.iter().any(|n| n == s.name()) {
-                changes.push(format!("source {} removed", s.name()));
-            }
-            self.leaving.extend(s.end(&self.net, &mut self.sources));
-        }
-    }
 }
 
 /// Whether a channel can go on as the one that is planned.
 fn is_same(planned: &Planned, running: &Planned) -> bool {
     planned.name == running.name && running.context.can_become(&planned.context)
-}
-
-/// Takes the first that fits out of a list.
-fn take<T>(list: &mut Vec<T>, fits: impl FnMut(&T) -> bool) -> Option<T> {
-    let at = list.iter().position(fits)?;
-    Some(list.remove(at))
 }

@@ -1,14 +1,15 @@
 //! Running sinks, each on a thread of its own. In a reload a changed sink's successor begins when it is over: there are
 //! never two of one name at work on one channel. The sinks of a group share gates, and a change of one of them begins
-//! all of them anew. Belongs to the main thread.
+//! all of them anew; another processor decides about those that run. Belongs to the main thread.
 
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
 use crate::clock::Backoff;
-use crate::component::SinkParts;
-use crate::config::{Plan, PlannedSink};
-use crate::counters::{SinkCounters, State};
+use crate::component::{Processor, SinkParts};
+use crate::config::{Plan, PlannedGroup, PlannedSink};
+use crate::counters::{SinkCounters, State, Team};
 use crate::lifecycle::Stop;
+use crate::outage::Outage;
 use crate::registry;
 use crate::runner::{Budget, Gate, Member, SinkRunner};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub struct RunningSink {
     /// Threads that have to be over first, and until when that is waited for.
     before: Vec<(Worker, Instant)>,
     retry: Option<(Instant, Backoff)>,
+    outage: Outage,
 }
 
 impl RunningSink {
@@ -43,11 +45,39 @@ impl RunningSink {
         gates: &mut Gates,
     ) -> Result<RunningSink, String> {
         let gate = gates.before(plan, &planned, &channel)?;
-        Ok(RunningSink { planned, counters, channel, gate, worker: None, before: Vec::new(), retry: None })
+        let (worker, before, retry, outage) = (None, Vec::new(), None, Outage::default());
+        Ok(RunningSink { planned, counters, channel, gate, worker, before, retry, outage })
     }
 
     pub fn name(&self) -> &str {
         &self.planned.planned.name
+    }
+
+    /// Whether this sink can go on as that one: it says the same, but for the processor of its group.
+    pub fn can_become(&self, other: &PlannedSink) -> bool {
+        fn group(k: &PlannedSink) -> Option<(&str, &[String])> {
+            k.group.as_ref().map(|g| (g.name.as_str(), g.sinks.as_slice()))
+        }
+        self.planned.planned.says_the_same(&other.planned)
+            && self.planned.channel == other.channel
+            && group(&self.planned) == group(other)
+    }
+
+    /// The gate that goes on, and what is to decide there by that plan, where that is not the same as now.
+    pub fn changed_gate(&self, plan: &Plan, other: &PlannedSink) -> Result<Option<NewProcessor>, String> {
+        let (Some(gate), Some(group)) = (&self.gate, &other.group) else { return Ok(None) };
+        if self.planned.says_the_same(other) {
+            return Ok(None);
+        }
+        Ok(Some((gate.clone(), processor(plan, group, &other.channel)?.1)))
+    }
+
+    /// Shows with it who can stand in for it.
+    pub fn join_team(&self) {
+        let channel = &self.planned.channel;
+        let team =
+            self.planned.group.as_ref().map(|g| Team { group: g.name.clone(), channel: channel.clone() });
+        self.counters.set_team(team);
     }
 
     /// Tells the sink of that name before this one to end; this one waits for it.
@@ -99,7 +129,9 @@ impl RunningSink {
                 let first = || Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
                 let mut backoff = self.retry.take().map_or_else(first, |(_, backoff)| backoff);
                 let pause = backoff.next_pause();
-                log::error!("sink {name}: {why}; next try in {} ms", pause.as_millis());
+                if let Some(count) = self.outage.failed(&why, now) {
+                    log::error!("sink {name}: {why}{count}; next try in {} ms", pause.as_millis());
+                }
                 self.counters.health.set(State::Failed(why));
                 self.retry = Some((now + pause, backoff));
             }
@@ -144,10 +176,15 @@ impl RunningSink {
         self.worker.as_ref().is_none_or(Worker::is_over)
     }
 
+    /// Waits until then for its end; not for one that starts, and so has no events, while nothing would be lost.
     fn wait(&self, until: Instant) -> bool {
-        self.worker.as_ref().is_none_or(|w| w.wait(until))
+        let starts = |w: &Worker| w.stop.is_idle() && self.channel.perishable() == 0;
+        self.worker.as_ref().is_none_or(|w| w.wait_unless(until, || starts(w)))
     }
 }
+
+/// What is to decide at a gate that goes on.
+pub type NewProcessor = (Arc<Gate>, Box<dyn Processor>);
 
 /// The gates of sinks that begin together: one for each group and channel, by the group's name and the channel's.
 #[derive(Default)]
@@ -166,16 +203,25 @@ impl Gates {
         if let Some((_, _, gate)) = self.0.iter().find(is_its) {
             return Ok(Some(gate.clone()));
         }
-        let shares =
-            |name: &&String| plan.sinks.iter().any(|k| k.planned.name == **name && k.channel == sink.channel);
-        let sinks: Vec<String> = group.sinks.iter().filter(shares).cloned().collect();
-        let spec = registry::processor(group.processor.declared())
-            .ok_or("a processor type without a build function")?;
-        let processor = (spec.build.new)(&group.processor, &sinks);
+        let (sinks, processor) = processor(plan, group, &sink.channel)?;
         let gate = Gate::new(&group.name, &sinks, channel.clone(), processor);
         self.0.push((group.name.clone(), sink.channel.clone(), gate.clone()));
         Ok(Some(gate))
     }
+}
+
+/// What decides about those sinks of a group that share this channel, and their names.
+fn processor(
+    plan: &Plan,
+    group: &PlannedGroup,
+    channel: &str,
+) -> Result<(Vec<String>, Box<dyn Processor>), String> {
+    let shares = |name: &&String| plan.sinks.iter().any(|k| k.planned.name == **name && k.channel == channel);
+    let sinks: Vec<String> = group.sinks.iter().filter(shares).cloned().collect();
+    let spec =
+        registry::processor(group.processor.declared()).ok_or("a processor type without a build function")?;
+    let processor = (spec.build.new)(&group.processor, &sinks);
+    Ok((sinks, processor))
 }
 
 /// Has all sinks drain and end; halts those that have not at the deadline. `false` when there are such.

@@ -13,6 +13,7 @@ use crate::counters::{SourceCounters, State};
 use crate::deliver::Deliver;
 use crate::lifecycle::Stop;
 use crate::net::{bind_tcp, bind_udp, Attach, Detached, Endpoint, Loops, SourceId};
+use crate::outage::Outage;
 use crate::runner::SourceRunner;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -34,6 +35,7 @@ pub struct Served {
     pub deliver: Arc<Deliver>,
     make: Make,
     running: Running,
+    outage: Outage,
     /// The source of this name that has to be over first.
     before: Option<Leaving>,
 }
@@ -74,6 +76,7 @@ impl Served {
             deliver,
             make,
             running: Running::Not(Instant::now(), backoff),
+            outage: Outage::default(),
             before: None,
         }
     }
@@ -155,7 +158,9 @@ impl Served {
                 *at = now + pause;
                 self.deliver.counters.health.set(State::Failed(e.clone()));
                 let name = &self.deliver.counters.name;
-                log::error!("{} {name}: {e}; next try in {} ms", self.kind, pause.as_millis());
+                if let Some(count) = self.outage.failed(&e, now) {
+                    log::error!("{} {name}: {e}{count}; next try in {} ms", self.kind, pause.as_millis());
+                }
             }
         }
     }
@@ -173,6 +178,9 @@ impl Served {
         self.deliver.counters.health.set(State::Started);
         net.attach(self.id, attach);
         let at = socket.address().map_or_else(|e| e.to_string(), |a| a.to_string());
+        if let Some(after) = self.outage.over(Instant::now()) {
+            log::info!("{} {} can be had{after}", self.kind, self.name());
+        }
         log::info!("{} {} started, listening on {at}", self.kind, self.name());
         Ok(Running::OnLoops(socket))
     }

@@ -20,9 +20,15 @@ impl Worker {
 
     /// Waits for the thread's end until then.
     pub fn wait(&self, until: Instant) -> bool {
-        while !self.is_over() && Instant::now() < until {
+        self.wait_unless(until, || false)
+    }
+
+    /// Waits for the thread's end until then, or until it `may_stay`.
+    pub fn wait_unless(&self, until: Instant, may_stay: impl Fn() -> bool) -> bool {
+        let is_done = || self.is_over() || may_stay();
+        while !is_done() && Instant::now() < until {
             std::thread::park_timeout(Duration::from_millis(2));
         }
-        self.is_over()
+        is_done()
     }
 }

@@ -1,12 +1,14 @@
 //! The HTTP side of the metrics endpoint: a protocol on the loop that stores no events.
 //!
 //! As Flume: any method but TRACE and OPTIONS (403), `/metrics` in any case, `/` a link to it, 404 for the rest.
-//! Ours: `/healthz`, 200 when every component is started, else 503 naming those that are not.
+//! Ours: `/healthz`, 200 when every component is started, else 503 naming those that are not. A sink of a group that
+//! another of it stands in for is named, too, but makes no 503: what kills agents that are not well would kill one that
+//! delivers.
 
 use super::{json, prometheus};
 use crate::codec::http::{self, Parsed};
 use crate::codec::{BatchLimits, Chunk, Decoded, Fault, Then};
-use crate::counters::{Registry, State};
+use crate::counters::{Registry, Snapshot, State};
 use crate::event::Batch;
 use crate::net::{After, Outcome, Peer, Protocol, Session, Wire};
 use std::sync::Arc;
@@ -104,18 +106,23 @@ impl Conversation {
     }
 
     fn health(&self) -> (u16, &'static str, String) {
-        let mut text = String::new();
-        for s in self.registry.snapshot() {
-            let state = match s.state {
+        let all = self.registry.snapshot();
+        let (mut text, mut is_well) = (String::new(), true);
+        for s in &all {
+            let state = match &s.state {
                 State::Started => continue,
                 State::Starting => "starting".to_owned(),
                 State::Failed(why) => format!("failed: {why}"),
                 State::Stopped => "stopped".to_owned(),
             };
-            text += &format!("{} {} {state}\n", s.kind.to_ascii_lowercase(), s.name);
+            let stands_in = |o: &&Snapshot| o.team == s.team && o.state == State::Started;
+            let deputy = s.team.as_ref().and_then(|t| Some((t, all.iter().find(stands_in)?)));
+            is_well &= deputy.is_some();
+            let and = deputy.map_or(String::new(), |(t, o)| format!("; group {} has {}", t.group, o.name));
+            text += &format!("{} {} {state}{and}\n", s.kind.to_ascii_lowercase(), s.name);
         }
-        match text.is_empty() {
-            true => (200, "text/plain; charset=utf-8", "ok\n".to_owned()),
+        match is_well {
+            true => (200, "text/plain; charset=utf-8", format!("ok\n{text}")),
             false => (503, "text/plain; charset=utf-8", text),
         }
     }
@@ -124,7 +131,7 @@ impl Conversation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::{SinkCounters, SourceCounters};
+    use crate::counters::{Counted, SinkCounters, SourceCounters, Team};
     use crate::event::Buffer;
 
     fn ask(registry: &Arc<Registry>, request: &str) -> (String, After) {
@@ -159,6 +166,28 @@ mod tests {
         assert_eq!(after, After::Continue);
         k.health.set_started_again();
         assert!(ask(&registry, "GET /healthz HTTP/1.1\r\n\r\n").0.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[test]
+    fn a_sink_that_another_stands_in_for_is_named_and_no_503() {
+        let registry = Arc::new(Registry::default());
+        let sinks = ["k1", "k2", "k3"].map(SinkCounters::new);
+        for (k, channel) in sinks.iter().zip(["c1", "c1", "c2"]) {
+            k.set_team(Some(Team { group: "g1".into(), channel: channel.into() }));
+            k.health.set(State::Started);
+        }
+        registry.set(sinks.iter().map(|k| k.clone() as Arc<dyn Counted>).collect());
+        let health = || ask(&registry, "GET /healthz HTTP/1.1\r\n\r\n").0;
+        sinks[0].health.set(State::Failed("refused".into()));
+        assert!(health().starts_with("HTTP/1.1 200 "));
+        assert!(health().ends_with("\r\n\r\nok\nsink k1 failed: refused; group g1 has k2\n"), "{}", health());
+        // None of another channel stands in.
+        sinks[1].health.set(State::Starting);
+        assert!(health().starts_with("HTTP/1.1 503 "));
+        assert!(health().ends_with("\r\n\r\nsink k1 failed: refused\nsink k2 starting\n"), "{}", health());
+        sinks[1].health.set(State::Started);
+        sinks[2].health.set(State::Failed("refused".into()));
+        assert!(health().starts_with("HTTP/1.1 503 "));
     }
 
     #[test]

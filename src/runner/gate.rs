@@ -8,6 +8,9 @@
 //! A gate stands before one channel: sinks of a group that read from different channels have a gate for each, because
 //! one that waits on an empty channel must not keep another from a full one.
 //!
+//! A sink that starts is waited for only so long ([`PATIENCE`]), whatever it would lead: a host that swallows all it is
+//! sent takes the whole `connect-timeout` to fail. When it has started it is back in its place.
+//!
 //! A turn is a guard: dropped, it is given back, so a tick that is due, a stop or a panic leaves no turn behind; and a
 //! [`Member`] whose thread ends before its time is nobody to wait for. In a drain, sinks that work go first: a trial of
 //! a failed one might hang with events until there is no more time. Where none works, all try. Nobody waits for one that
@@ -18,14 +21,18 @@
 
 use crate::channel::Channel;
 use crate::component::{Doing, Processor};
-use crate::lifecycle::Stop;
 use crate::lock::lock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a sink that waits in a drain looks whether there is anything left.
-const LOOK: Duration = Duration::from_millis(20);
+mod member;
+
+pub use member::{Member, Turn};
+
+/// How long the others wait for one that starts. A host that is well answers sooner, also where the first packet of a
+/// connection is lost: it is sent again after a second.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub struct Gate {
     group: String,
@@ -46,6 +53,8 @@ struct Post {
 struct Inside {
     processor: Box<dyn Processor>,
     doing: Vec<Doing>,
+    /// Until when the others wait for those that start.
+    starting: Vec<Option<Instant>>,
     /// A group is stopped as a whole.
     draining: bool,
 }
@@ -57,6 +66,15 @@ impl Inside {
 
     fn some_work(&self) -> bool {
         (0..self.doing.len()).any(|i| self.works(i))
+    }
+
+    /// Waits no longer for those whose start takes too long.
+    fn look_at_starts(&mut self, now: Instant) {
+        for (until, doing) in self.starting.iter_mut().zip(&mut self.doing) {
+            if until.take_if(|t| *t <= now).is_some() {
+                *doing = Doing::Nothing;
+            }
+        }
     }
 
     /// The next to be let take.
@@ -77,7 +95,8 @@ impl Inside {
 
     /// When time alone may change what [`choose`](Inside::choose) says.
     fn next_change(&self, now: Instant) -> Option<Instant> {
-        (0..self.doing.len()).filter_map(|i| self.processor.left_out(i)).filter(|t| *t > now).min()
+        let left_out = (0..self.doing.len()).filter_map(|i| self.processor.left_out(i));
+        left_out.chain(self.starting.iter().flatten().copied()).filter(|t| *t > now).min()
     }
 }
 
@@ -95,13 +114,27 @@ impl Gate {
             recalled: AtomicBool::new(false),
         };
         // Those whose threads are not there yet count as there: the one that leads may be the last to come.
-        let inside = Inside { processor, doing: vec![Doing::Other; sinks.len()], draining: false };
+        let (doing, starting) = (vec![Doing::Other; sinks.len()], vec![None; sinks.len()]);
+        let inside = Inside { processor, doing, starting, draining: false };
         Arc::new(Gate {
             group: group.to_owned(),
             members: sinks.iter().map(post).collect(),
             channel,
             inside: Mutex::new(inside),
         })
+    }
+
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// From now on another processor, for the same sinks, decides. It knows nothing of failures yet.
+    pub fn adopt(&self, processor: Box<dyn Processor>) {
+        let mut inside = lock(&self.inside);
+        inside.processor = processor;
+        self.settle(&mut inside, Instant::now());
+        // Those that wait for what the other one said.
+        self.members.iter().for_each(|m| m.bell.notify_one());
     }
 
     /// Nobody is to wait for this sink until it joins: its thread is held up.
@@ -119,6 +152,12 @@ impl Gate {
 
     /// Lets take whom the processor names, and calls back who is not to.
     fn settle(&self, inside: &mut Inside, now: Instant) {
+        let led_by = inside.processor.leader(&inside.doing);
+        inside.look_at_starts(now);
+        if let Some(i) = led_by.filter(|i| inside.doing[*i] == Doing::Nothing) {
+            let (group, name) = (&self.group, self.name(i));
+            log::warn!("sink group {group}: {name} takes long to start, the others do not wait for it");
+        }
         while let Some(i) = inside.choose(now) {
             inside.doing[i] = Doing::Taking;
             self.members[i].bell.notify_one();
@@ -146,155 +185,6 @@ impl Gate {
 
     fn name(&self, member: usize) -> &str {
         &self.members[member].name
-    }
-}
-
-/// One sink's place at the gate.
-pub struct Member {
-    gate: Arc<Gate>,
-    index: usize,
-    stop: Arc<Stop>,
-}
-
-/// That a member is left out after a failure, and what becomes of the events.
-#[derive(PartialEq, Eq, Debug)]
-pub struct LeftOut {
-    pub pause: Duration,
-    pub then: String,
-}
-
-impl Member {
-    /// A sink joins, whose thread is told by `stop` when to end. `None`: the group has no such sink.
-    pub fn new(gate: &Arc<Gate>, sink: &str, stop: Arc<Stop>) -> Option<Member> {
-        let index = gate.members.iter().position(|m| m.name == sink)?;
-        let its = gate.clone();
-        stop.on_change(move || {
-            lock(&its.inside).draining = true;
-            its.members[index].recalled.store(true, SeqCst);
-            its.members[index].bell.notify_one();
-        });
-        gate.set(index, Doing::Other);
-        Some(Member { gate: gate.clone(), index, stop })
-    }
-
-    pub fn group(&self) -> &str {
-        &self.gate.group
-    }
-
-    /// Waits to be let take. `None` at `until`, and soon once told to stop: whoever waits has to look around.
-    pub fn turn(&self, until: Instant) -> Option<Turn<'_>> {
-        let (gate, me) = (&*self.gate, self.index);
-        let mut inside = lock(&gate.inside);
-        let was_draining = self.stop.is_draining();
-        let until = if was_draining { until.min(Instant::now() + LOOK) } else { until };
-        inside.doing[me] = Doing::Waiting;
-        loop {
-            let now = Instant::now();
-            gate.settle(&mut inside, now);
-            if inside.doing[me] == Doing::Taking {
-                // Who stops looks at an empty channel once; so does who was called back before it woke.
-                gate.members[me].recalled.store(self.stop.is_draining(), SeqCst);
-                gate.settle(&mut inside, now);
-                return Some(Turn { member: self });
-            }
-            if now >= until || self.stop.is_halted() || self.stop.is_draining() != was_draining {
-                inside.doing[me] = Doing::Other;
-                return None;
-            }
-            let wake = inside.next_change(now).map_or(until, |t| t.min(until));
-            inside = gate.wait(me, inside, wake.saturating_duration_since(now));
-        }
-    }
-
-    /// Waits until this sink may try to start, or begin anew after a failure. `false`: not yet, but look around.
-    pub fn may_start(&self) -> bool {
-        let mut inside = lock(&self.gate.inside);
-        loop {
-            let Some(at) = inside.processor.left_out(self.index) else { return true };
-            let now = Instant::now();
-            let left = at.saturating_duration_since(now);
-            if !self.stop.is_draining() {
-                if left.is_zero() {
-                    return true;
-                }
-                inside = self.gate.wait(self.index, inside, left);
-                continue;
-            }
-            if !inside.some_work() {
-                return true;
-            }
-            drop(self.gate.wait(self.index, inside, LOOK));
-            return false;
-        }
-    }
-
-    /// The sink failed; what it had taken is in the channel again. `None`: it is not left out.
-    pub fn failed(&self, now: Instant) -> Option<LeftOut> {
-        let (gate, me) = (&*self.gate, self.index);
-        let mut inside = lock(&gate.inside);
-        let led_by = inside.processor.leader(&inside.doing);
-        inside.processor.failed(me, now);
-        let leads = inside.processor.leader(&inside.doing);
-        gate.settle(&mut inside, now);
-        let until = inside.processor.left_out(me)?;
-        let then = match leads {
-            Some(i) if led_by == Some(me) => format!("{} takes over", gate.name(i)),
-            Some(i) => format!("{} goes on", gate.name(i)),
-            None if inside.some_work() => "the others go on".to_owned(),
-            None => "no other works".to_owned(),
-        };
-        Some(LeftOut { pause: until.saturating_duration_since(now), then })
-    }
-}
-
-impl Drop for Member {
-    /// Nobody to wait for, unless all end.
-    fn drop(&mut self) {
-        if !self.stop.is_draining() {
-            self.gate.set(self.index, Doing::Nothing);
-        }
-    }
-}
-
-/// The right to take a batch. Dropped without one, it is given back; after one, its delivery is over.
-pub struct Turn<'a> {
-    member: &'a Member,
-}
-
-impl Turn<'_> {
-    /// Set when there is no waiting on an empty channel any longer.
-    pub fn recalled(&self) -> &AtomicBool {
-        &self.member.gate.members[self.member.index].recalled
-    }
-
-    /// There are events: the next may take.
-    pub fn taken(&self) {
-        let (gate, me) = (&*self.member.gate, self.member.index);
-        let mut inside = lock(&gate.inside);
-        inside.doing[me] = Doing::Delivering;
-        inside.processor.taken(me);
-        gate.settle(&mut inside, Instant::now());
-    }
-
-    /// They are delivered and committed.
-    pub fn delivered(self) {
-        let (gate, me) = (&*self.member.gate, self.member.index);
-        let mut inside = lock(&gate.inside);
-        let led_by = inside.processor.leader(&inside.doing);
-        inside.processor.succeeded(me);
-        let leads = inside.processor.leader(&inside.doing);
-        gate.settle(&mut inside, Instant::now());
-        drop(inside);
-        if let (Some(i), true) = (leads, led_by != leads) {
-            let from = led_by.map_or(String::new(), |l| format!(" from {}", gate.name(l)));
-            log::info!("sink group {}: {} takes over{from}", gate.group, gate.name(i));
-        }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.member.gate.set(self.member.index, Doing::Other);
     }
 }
 

@@ -14,16 +14,19 @@ use crate::clock::Backoff;
 use crate::component::{Sink, SinkError};
 use crate::counters::{SinkCounters, State};
 use crate::lifecycle::Stop;
+use crate::outage::Outage;
 use sift::Sift;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use trouble::Luck;
 
 mod budget;
 mod letters;
 mod sift;
+mod trouble;
 
 pub use budget::Budget;
 
@@ -61,23 +64,22 @@ impl SinkRunner {
     }
 
     fn run(mut self) {
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-        // Outlives the sinks: a panic counts as a failed delivery.
-        let mut budget = self.budget.take();
-        if let Some(Err(e)) = budget.as_ref().map(Budget::probe) {
+        let backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut luck = Luck { backoff, outage: Outage::default(), budget: self.budget.take() };
+        if let Some(Err(e)) = luck.budget.as_ref().map(Budget::probe) {
             log::error!("sink {}: {e}; events that cannot be delivered will stay", self.name);
         }
         loop {
-            match catch_unwind(AssertUnwindSafe(|| self.live(&mut backoff, &mut budget))) {
+            match catch_unwind(AssertUnwindSafe(|| self.live(&mut luck))) {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(_) => self.fail("panicked; a new one takes its place", &mut backoff),
+                Err(_) => self.fail("panicked; a new one takes its place", &mut luck),
             }
             if self.stop.is_halted() {
                 break;
             }
         }
-        if let Some(b) = &mut budget {
+        if let Some(b) = &mut luck.budget {
             b.tell(&self.name);
         }
         if !self.stop.is_disowned() {
@@ -86,7 +88,7 @@ impl SinkRunner {
     }
 
     /// One sink's life, from start to stop. `false`: it ended before its time, another has to begin.
-    fn live(&self, backoff: &mut Backoff, budget: &mut Option<Budget>) -> bool {
+    fn live(&self, luck: &mut Luck) -> bool {
         let mut sink = (self.make)();
         loop {
             // A drain waits for the sink to come up, a halt does not.
@@ -95,17 +97,19 @@ impl SinkRunner {
                     return true;
                 }
             }
-            let Err(e) = sink.start() else { break };
-            self.fail(&format!("cannot start: {e}"), backoff);
+            let Err(e) = self.start(sink.as_mut()) else { break };
+            self.fail(&format!("cannot start: {e}"), luck);
             if self.is_over() {
                 return true;
             }
         }
-        backoff.reset();
+        luck.backoff.reset();
         self.counters.health.set(State::Started);
-        log::info!("sink {} started", self.name);
+        if let Some(after) = luck.outage.up(Instant::now()) {
+            log::info!("sink {} started{after}", self.name);
+        }
         let mut at_work = AtWork { sink, is_up: true };
-        self.serve(&mut at_work, backoff, budget);
+        self.serve(&mut at_work, luck);
         if !at_work.is_up {
             return false;
         }
@@ -122,28 +126,36 @@ impl SinkRunner {
         self.stop.is_halted() || (self.stop.is_draining() && self.channel.perishable() == 0)
     }
 
-    fn serve(&self, at_work: &mut AtWork, backoff: &mut Backoff, budget: &mut Option<Budget>) {
+    fn serve(&self, at_work: &mut AtWork, luck: &mut Luck) {
         let mut tick_failed = false;
         while at_work.is_up && !self.is_over() {
             let due = match at_work.sink.tick(Instant::now()) {
                 Ok(due) => {
-                    if std::mem::take(&mut tick_failed) && self.counters.health.set_started_again() {
-                        log::info!("sink {} works again", self.name);
+                    if std::mem::take(&mut tick_failed) {
+                        self.is_up_again("works again", luck);
                     }
                     due
                 }
                 Err(e) => {
                     tick_failed = true;
                     self.note_failure(&e.why);
-                    log::error!("sink {}: {e}", self.name);
-                    Some(Instant::now() + backoff.next_pause())
+                    if let Some(count) = luck.outage.failed(&e.why, Instant::now()) {
+                        log::error!("sink {}: {e}{count}", self.name);
+                    }
+                    Some(Instant::now() + luck.backoff.next_pause())
                 }
             };
-            let until = due.unwrap_or_else(|| Instant::now() + IDLE);
+            let due = due.unwrap_or_else(|| Instant::now() + IDLE);
+            // Who has failed does not wait for events to find out whether it works again.
+            let probe_at = if tick_failed { None } else { self.probe_at(luck) };
+            let until = probe_at.map_or(due, |at| at.min(due));
             let turn = match &self.member {
                 None => None,
                 Some(m) => match m.turn(until) {
-                    None => continue,
+                    None => {
+                        self.probe(at_work, probe_at, luck);
+                        continue;
+                    }
                     turn => turn,
                 },
             };
@@ -155,7 +167,7 @@ impl SinkRunner {
                     self.counters.channel_read_fail.one();
                     let why = format!("cannot take from channel {}: {e}", self.channel.name());
                     self.note_failure(&why);
-                    self.pause(&why, backoff);
+                    self.pause(&why, luck);
                     continue;
                 }
             };
@@ -169,22 +181,24 @@ impl SinkRunner {
                     // Another sink of the channel holds events that it may yet roll back.
                     self.stop.pause(LOOK);
                 }
+                self.probe(at_work, probe_at, luck);
                 continue;
             }
             turn.iter().for_each(Turn::taken);
-            let result = self.pass_on(at_work, budget, take);
+            let result = self.pass_on(at_work, &mut luck.budget, take);
             match (&result, turn) {
                 (Ok(()), Some(turn)) => turn.delivered(),
                 (_, turn) => drop(turn),
             }
             match result {
                 Ok(()) => {
-                    backoff.reset();
-                    if self.counters.health.set_started_again() {
-                        log::info!("sink {} delivers again", self.name);
+                    luck.backoff.reset();
+                    self.counters.health.set_started_again();
+                    if let Some(after) = luck.outage.over(Instant::now()) {
+                        log::info!("sink {} delivers again{after}", self.name);
                     }
                 }
-                Err(e) => self.fail(&format!("cannot deliver: {e}"), backoff),
+                Err(e) => self.fail(&format!("cannot deliver: {e}"), luck),
             }
         }
     }
@@ -240,38 +254,6 @@ impl SinkRunner {
             self.counters.batch_underflow.one();
         }
         Ok(())
-    }
-
-    fn note_failure(&self, why: &str) {
-        self.counters.failed(why);
-        self.counters.health.set(State::Failed(why.to_owned()));
-    }
-
-    /// Notes a failure of the sink, and pauses unless its group leaves it out for a time.
-    fn fail(&self, why: &str, backoff: &mut Backoff) {
-        self.note_failure(why);
-        let Some(m) = &self.member else { return self.pause(why, backoff) };
-        match m.failed(Instant::now()) {
-            // In a drain the time that it is left out for may be too long.
-            Some(out) if !self.stop.is_draining() => {
-                let (group, ms) = (m.group(), out.pause.as_millis());
-                log::error!("sink {}: {why}; left out of group {group} for {ms} ms, {}", self.name, out.then);
-            }
-            _ => self.pause(why, backoff),
-        }
-    }
-
-    fn pause(&self, why: &str, backoff: &mut Backoff) {
-        let pause = backoff.next_pause();
-        log::error!("sink {}: {why}; next try in {} ms", self.name, pause.as_millis());
-        if !self.stop.is_draining() {
-            return self.stop.pause(pause);
-        }
-        // Another sink may deliver what this one cannot, and then nothing is left to wait for.
-        let until = Instant::now() + pause;
-        while !self.is_over() && Instant::now() < until {
-            self.stop.pause(LOOK);
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::counters::State;
 use crate::deliver::{Attempt, Deliver, Delivery, Place};
 use crate::event::Batch;
 use crate::lifecycle::Stop;
+use crate::outage::Outage;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -25,6 +26,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(200);
 /// How long the thread sleeps when only a wake-up can bring something new.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// How it has been faring, over all lives.
+struct Luck {
+    backoff: Backoff,
+    outage: Outage,
+}
 
 /// Everything the thread of a polled source works with.
 pub struct SourceRunner {
@@ -62,10 +69,11 @@ impl SourceRunner {
         let me = std::thread::current();
         let wake: Arc<dyn Wake> = Arc::new(Unpark(me.clone()));
         self.stop.on_change(move || me.unpark());
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-        while catch_unwind(AssertUnwindSafe(|| self.live(&wake, &mut backoff))).is_err() {
+        let backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut luck = Luck { backoff, outage: Outage::default() };
+        while catch_unwind(AssertUnwindSafe(|| self.live(&wake, &mut luck))).is_err() {
             self.deliver.counters.event_dropped.add(self.in_hand.swap(0, Relaxed));
-            self.fail("panicked; a new one takes its place", &mut backoff);
+            self.fail("panicked; a new one takes its place", &mut luck);
             if self.stop.is_draining() {
                 break;
             }
@@ -74,31 +82,27 @@ impl SourceRunner {
     }
 
     /// One source's life, from start to stop.
-    fn live(&self, wake: &Arc<dyn Wake>, backoff: &mut Backoff) {
+    fn live(&self, wake: &Arc<dyn Wake>, luck: &mut Luck) {
         let Source::Polled { mut source, pauses } = (self.make)() else {
             self.deliver.counters.health.set(State::Failed("not a source to be polled".into()));
             return;
         };
         let parts = SourceParts { stop: self.stop.clone(), counters: self.deliver.counters.clone() };
         while let Err(e) = source.start(&parts) {
-            self.fail(&format!("cannot start: {e}"), backoff);
+            self.fail(&format!("cannot start: {e}"), luck);
             if self.stop.is_draining() {
                 return;
             }
         }
         self.deliver.counters.health.set(State::Started);
-        log::info!("source {} started", self.deliver.counters.name);
-        self.serve(source.as_mut(), pauses, wake, backoff);
+        if let Some(after) = luck.outage.up(Instant::now()) {
+            log::info!("source {} started{after}", self.deliver.counters.name);
+        }
+        self.serve(source.as_mut(), pauses, wake, luck);
         source.stop();
     }
 
-    fn serve(
-        &self,
-        source: &mut dyn PollableSource,
-        pauses: Pauses,
-        wake: &Arc<dyn Wake>,
-        backoff: &mut Backoff,
-    ) {
+    fn serve(&self, source: &mut dyn PollableSource, pauses: Pauses, wake: &Arc<dyn Wake>, luck: &mut Luck) {
         let (mut idle, mut winding) = (0, false);
         while !self.stop.is_halted() {
             if self.stop.is_draining() && !std::mem::replace(&mut winding, true) && !source.wind_down() {
@@ -122,16 +126,19 @@ impl SourceRunner {
                 }
                 Err(e) => {
                     self.deliver.counters.event_read_fail.one();
-                    self.fail(&e.0, backoff);
+                    self.fail(&e.0, luck);
                     if winding {
                         return;
                     }
                     continue;
                 }
             }
-            backoff.reset();
-            if self.deliver.counters.health.set_started_again() {
-                log::info!("source {} works again", self.deliver.counters.name);
+            luck.backoff.reset();
+            let was_noted = self.deliver.counters.health.set_started_again();
+            match luck.outage.over(Instant::now()) {
+                Some(after) => log::info!("source {} works again{after}", self.deliver.counters.name),
+                None if was_noted => log::info!("source {} works again", self.deliver.counters.name),
+                None => {}
             }
         }
     }
@@ -237,11 +244,13 @@ impl SourceRunner {
         }
     }
 
-    fn fail(&self, why: &str, backoff: &mut Backoff) {
+    fn fail(&self, why: &str, luck: &mut Luck) {
         let counters = &self.deliver.counters;
         counters.health.set(State::Failed(why.to_owned()));
-        let pause = backoff.next_pause();
-        log::error!("source {}: {why}; next try in {} ms", counters.name, pause.as_millis());
+        let pause = luck.backoff.next_pause();
+        if let Some(count) = luck.outage.failed(why, Instant::now()) {
+            log::error!("source {}: {why}{count}; next try in {} ms", counters.name, pause.as_millis());
+        }
         self.stop.pause_unless_draining(pause);
     }
 }

@@ -201,6 +201,97 @@ fn a_first_that_hangs_at_its_start_never_gets_the_events() {
     assert_eq!(from.metric("SINK.k1", "EventDrainAttemptCount"), 0);
 }
 
+#[test]
+fn a_first_that_takes_long_to_start_holds_up_nobody() {
+    let (hangs, works) = (Downstream::new(), Downstream::new());
+    // It would be 20 s, or twice that.
+    let from = failover(&hangs, &works, &[]);
+    let (_silent, mut second) = (hangs.accept_silent(), works.accept());
+    assert_eq!(from.connect("r1").ask("one"), "OK\n");
+    assert_eq!(second.call(), ["one"]);
+    assert!(!from.log().contains("cannot start"));
+    from.wait_log("sink group g1: k1 takes long to start, the others do not wait for it");
+    second.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k2", "EventDrainSuccessCount"));
+}
+
+#[test]
+fn a_group_whose_processor_changes_keeps_its_connections() {
+    let (first, second) = (Downstream::new(), Downstream::new());
+    let from = failover(&first, &second, &[]);
+    let (mut primary, mut standby) = (first.accept(), second.accept());
+    let mut client = from.connect("r1");
+    assert_eq!(client.ask("one"), "OK\n");
+    assert_eq!(primary.call(), ["one"]);
+    primary.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k1", "EventDrainSuccessCount"));
+    let conf = sender(upstream(first.address, &[]), "k2", second.address, &[]);
+    let other = group(conf, &["type = failover", "priority.k1 = 1", "priority.k2 = 5"]);
+    assert_eq!(from.reload(&other), "applied");
+    from.wait_log("configuration version 2: sink group g1 changed");
+    assert_eq!(client.ask("two"), "OK\n");
+    assert_eq!(standby.call(), ["two"]);
+    standby.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k2", "EventDrainSuccessCount"));
+    for k in ["SINK.k1", "SINK.k2"] {
+        assert_eq!(from.metric(k, "ConnectionCreatedCount"), 1, "{k}");
+    }
+}
+
+#[test]
+fn one_of_a_pair_that_is_back_is_known_to_be_without_events() {
+    let (first, second) = (Downstream::new(), Downstream::new());
+    let address = first.address;
+    let conf = sender(upstream(address, &[]), "k2", second.address, &[]);
+    let from = group(conf, &["type = load_balance", "backoff = true", "selector.maxTimeOut = 200"]).start();
+    let (gone, mut other) = (first.accept(), second.accept());
+    wait((200, "ok\n".to_owned()), || from.get("/healthz"));
+    drop((gone, first));
+    let mut client = from.connect("r1");
+    // One of the two is the first's, which fails.
+    for line in ["one", "two"] {
+        assert_eq!(client.ask(line), "OK\n");
+        assert_eq!(other.call(), [line]);
+        other.answer(Status::Ok);
+    }
+    wait(2, || from.metric("SINK.k2", "EventDrainSuccessCount"));
+    wait(true, || from.get("/healthz").1.starts_with("ok\nsink k1 failed: "));
+    assert_eq!((from.get("/healthz").0, kept(&from)), (200, 0));
+    let _back = Downstream::at(address).accept();
+    wait((200, "ok\n".to_owned()), || from.get("/healthz"));
+    from.wait_log("sink k1 can deliver again after ");
+}
+
+/// It has no events, and nobody would miss it.
+#[test]
+fn a_stop_does_not_wait_for_a_sink_that_connects() {
+    let (hangs, works) = (Downstream::new(), Downstream::new());
+    let mut from = failover(&hangs, &works, &[]);
+    let (_silent, _other) = (hangs.accept_silent(), works.accept());
+    let log = from.stop();
+    assert!(!log.contains("did not finish in time"), "{log}");
+}
+
+#[test]
+fn a_dead_tier_is_told_less_and_less_and_its_return_once() {
+    let dead = [Downstream::address_without(), Downstream::address_without()];
+    let conf = sender(upstream(dead[0], &[]), "k2", dead[1], &[]);
+    let from = group(conf, &["type = failover", "priority.k1 = 10", "maxpenalty = 100"]).start();
+    assert_eq!(from.connect("r1").ask("one"), "OK\n");
+    wait(true, || from.metric("SINK.k1", "ConnectionFailedCount") >= 25);
+    let told = from.log().lines().filter(|l| l.contains("sink k1: cannot start: ")).count();
+    assert!((2..=10).contains(&told), "{told}");
+    from.wait_log(" failures in ");
+    let mut peer = Downstream::at(dead[0]).accept();
+    assert_eq!(peer.call(), ["one"]);
+    peer.answer(Status::Ok);
+    wait(1, || from.metric("SINK.k1", "EventDrainSuccessCount"));
+    let log = from.log();
+    let up: Vec<&str> = log.lines().filter_map(|l| l.split_once("sink k1 ")).map(|l| l.1).collect();
+    let started = |l: &&&str| l.starts_with("started after ") && l.ends_with(" failures");
+    assert!(up.iter().filter(started).count() == 1 && up.len() == 1, "{up:?}");
+}
+
 /// An agent that may be killed, in its place; and the address it keeps.
 fn start_receiver(channel: &[&str]) -> (Agent, SocketAddr) {
     let agent = receiver(0, channel).folder("out").start();

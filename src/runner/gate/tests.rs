@@ -7,6 +7,7 @@ use crate::component::{Sink, SinkError};
 use crate::config::testing::{context, Known};
 use crate::counters::{SinkCounters, State};
 use crate::event::{Batch, Body, Events};
+use crate::lifecycle::Stop;
 use crate::runner::{Budget, SinkRunner};
 use crate::sink::testing::TempDir;
 use std::thread::JoinHandle;
@@ -419,6 +420,80 @@ fn a_primary_that_has_not_failed_yet_is_waited_for() {
 }
 
 #[test]
+fn another_processor_decides_about_those_that_wait() {
+    let names = ["k0", "k1"].map(str::to_owned);
+    let mut g = Group::start("failover", NO_TRIAL, &[Fails, RefusesStart]);
+    g.put(3);
+    (0..2).for_each(|i| g.wait_failed(i));
+    (0..2).for_each(|i| g.world.tell(i, Works));
+    // Nobody is left out for an hour any more, nor waits for what would end then.
+    g.gate.adopt(processor("failover", &[("priority.k1", "1")], &names));
+    g.wait_delivered();
+    g.wait_doing(&[Waiting, Taking]);
+    g.gate.adopt(processor("failover", &[("priority.k0", "1")], &names));
+    g.wait_doing(&[Taking, Waiting]);
+    g.put(3);
+    g.wait_delivered();
+    assert!(g.drain().by(0).len() >= 3);
+}
+
+#[test]
+fn a_primary_that_starts_is_waited_for_and_not_for_long() {
+    let mut g = Group::start("failover", &[], &[HangsInStart, Works]);
+    g.put(2);
+    let began = Instant::now();
+    g.wait_doing(&[Other, Waiting]);
+    wait_until("the standby delivers", || g.world.by(1).len() == 2);
+    let took = began.elapsed();
+    assert!(super::PATIENCE - Duration::from_millis(500) < took, "{took:?}");
+    g.wait_doing(&[Nothing, Taking]);
+    g.world.tell(0, Works);
+    // It leads as soon as it has started, and the standby is called back from the empty channel.
+    g.wait_doing(&[Taking, Waiting]);
+    g.put(3);
+    g.wait_delivered();
+    assert_eq!(g.drain().by(0).len(), 3);
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_primary_that_starts() {
+    let mut g = Group::start("failover", &[], &[HangsInStart, Works]);
+    g.put(2);
+    g.wait_doing(&[Other, Waiting]);
+    g.each(Stop::drain);
+    wait_until("the standby delivers", || g.world.by(1).len() == 2);
+    g.world.tell(0, Works);
+    g.drain();
+}
+
+#[test]
+fn one_that_works_again_is_known_to_although_there_are_no_events() {
+    let soon = [("selector.maxTimeOut", "100"), ("backoff", "true")];
+    for (name, keys) in [("failover", SOON), ("load_balance", &soon), ("load_balance", &[])] {
+        let mut g = Group::start(name, keys, &[Works; 2]);
+        g.wait_idle();
+        g.world.tell(0, RefusesStart);
+        wait_until("it has failed", || {
+            g.put(1);
+            g.wait_delivered();
+            matches!(g.counters[0].health.state(), State::Failed(_))
+        });
+        wait_until("it is tried", || {
+            g.counters[0].last_error().unwrap().1.contains("cannot start: no directory")
+        });
+        assert!(matches!(g.counters[0].health.state(), State::Failed(_)));
+        g.world.tell(0, Works);
+        wait_until("it works again", || g.counters[0].health.state() == State::Started);
+        wait_until("it leads again", || {
+            g.put(1);
+            g.wait_delivered();
+            !g.world.by(0).is_empty()
+        });
+        g.drain();
+    }
+}
+
+#[test]
 fn when_all_have_failed_the_first_that_works_again_delivers_soon() {
     for name in ["failover", "load_balance"] {
         let keys = [("maxpenalty", "300"), ("backoff", "true"), ("selector.maxTimeOut", "300")];
@@ -528,8 +603,12 @@ fn a_drain_does_not_wait_for_a_primary_that_hangs() {
 fn a_drain_has_trials_only_where_none_works() {
     let names = ["k0", "k1"].map(str::to_owned);
     let now = Instant::now();
-    let mut inside =
-        Inside { processor: processor("failover", &[], &names), doing: vec![Waiting; 2], draining: false };
+    let mut inside = Inside {
+        processor: processor("failover", &[], &names),
+        doing: vec![Waiting; 2],
+        starting: vec![None; 2],
+        draining: false,
+    };
     inside.processor.failed(0, now);
     let later = now + Duration::from_secs(60);
     inside.doing[1] = Delivering;

@@ -2,6 +2,7 @@ use super::*;
 use crate::channel::scripted::Scripted;
 use crate::channel::{Limits, Put, Room, Wake};
 use crate::event::{Batch, Body, Events};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Mutex;
 
@@ -154,4 +155,26 @@ fn a_halt_ends_a_sink_that_cannot_deliver_and_the_events_stay() {
     c.interrupt_takers();
     thread.join().unwrap();
     assert_eq!(c.backlog(), 2);
+}
+
+#[test]
+fn that_it_works_again_is_known_when_another_has_delivered_what_it_could_not() {
+    let c: Arc<dyn Channel> = scripted();
+    put(&c, 1);
+    let r = run(&c, vec![Act::Fail; 1000]);
+    let never = AtomicBool::new(false);
+    wait_for("another has the event", || {
+        let take = Take::begin(&c, 1, Instant::now(), &never).unwrap();
+        !take.is_empty() && r.2.event_write_fail.get() > 0 && take.commit().is_ok()
+    });
+    wait_for("it works again", || r.2.health.state() == State::Started);
+    drain(r, &c);
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::yield_now();
+    }
 }
