@@ -85,6 +85,11 @@ impl Lists {
     pub fn doubts(&self) -> Vec<(What, String)> {
         lists::doubts(self)
     }
+
+    /// What is wrong with them: that they leave nothing.
+    pub fn fault(&self) -> Option<Fault> {
+        provider(self).and_then(|p| lists::versions(self, &p.cipher_suites)).err()
+    }
 }
 
 /// The part of the options that is to blame.

@@ -33,6 +33,23 @@ pub fn explain(e: &Error) -> String {
     }
 }
 
+/// Whether it is the peer's word that our certificate is not good enough, or missing.
+pub fn is_refusal(e: &Error) -> bool {
+    use AlertDescription::*;
+    let Error::AlertReceived(alert) = e else { return false };
+    matches!(
+        alert,
+        BadCertificate
+            | UnsupportedCertificate
+            | CertificateRevoked
+            | CertificateExpired
+            | CertificateUnknown
+            | UnknownCA
+            | AccessDenied
+            | CertificateRequired
+    )
+}
+
 fn certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => "nobody who is trusted (truststore) has signed it".to_owned(),
