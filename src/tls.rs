@@ -281,4 +281,4 @@ fn client(options: &Options) -> Result<Made<ClientConfig>, Fault> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

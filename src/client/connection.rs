@@ -69,7 +69,7 @@ impl Connection {
         }
     }
 
-/// Whether a call can be made. Notices that the server has closed the connection meanwhile.
+    /// Whether a call can be made. Notices that the server has closed the connection meanwhile.
     pub fn is_usable(&mut self) -> bool {
         // With no call open there is nothing to be read but the end.
         self.is_usable = self.is_usable && self.stream.is_quiet();

@@ -73,10 +73,16 @@ pub const THRIFT: &[Key] = &[
         Type::Choice(&["compact", BINARY]),
         Default::Is("compact"),
         "must be the server's; in any case of letters",
-    ),
+    )
+    .or_default(),
     Key::new("maxConnections", Type::Text, Default::None, "connections of Java's client")
         .ignored("there is one connection, as in Flume's sink"),
-    Key::new("kerberos", Type::Bool, Default::Is("false"), "must be false: there is no Kerberos here; use TLS"),
+    Key::new(
+        "kerberos",
+        Type::Bool,
+        Default::Is("false"),
+        "must be false: there is no Kerberos here; use TLS",
+    ),
     Key::new("client-principal", Type::Text, Default::None, "of Kerberos").ignored(NO_KERBEROS),
     Key::new("client-keytab", Type::Text, Default::None, "of Kerberos").ignored(NO_KERBEROS),
     Key::new("server-principal", Type::Text, Default::None, "of Kerberos").ignored(NO_KERBEROS),

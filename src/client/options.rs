@@ -202,6 +202,7 @@ impl Catalog for NoParts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::thrift::Encoding;
 
     fn parse(text: &str) -> Result<Options, Vec<String>> {
         let mut problems = Problems::default();
@@ -247,17 +248,31 @@ mod tests {
         assert!(said[0].starts_with("x.properties:1: hosts: there is no hosts.c"), "{said:?}");
         assert!(said[1].starts_with("x.properties:2: hosts.a: 'h1' is not host:port"), "{said:?}");
         // Beside another mistake, too.
-        assert_eq!(wrong("client.type = x\nssl = true").len(), 3);
-        assert_eq!(wrong("batch-size = 5\nssl = true\nhosts = a\nhosts.a = h1:x").len(), 2);
+        assert_eq!(wrong("client.type = x\nssl = true\nprivate-key = k").len(), 3);
+        assert_eq!(wrong("ssl = true\nprivate-key = k\nhosts = a\nhosts.a = h1:x").len(), 2);
         assert!(wrong("client.type=default_loadbalance\nhosts=a\nhosts.a=h:1")[0].contains("2 or more"));
         assert_eq!(wrong("hosts = ").len(), 1);
     }
 
     #[test]
+    fn thrift_is_for_one_host() {
+        let o = parse(&format!("{TWO}client.type = Thrift\nprotocol = BINARY\nmaxConnections = 5")).unwrap();
+        assert_eq!((o.hosts.len(), o.way), (1, Way::Failover { attempts: 1 }));
+        assert_eq!(o.settings.protocol, Protocol::Thrift(Encoding::Binary));
+        // Of garbage Flume makes compact; Thrift knows no compression.
+        let more = "client.type = thrift\nprotocol = x\ncompression-type = deflate\nssl = true";
+        let o = parse(&format!("{TWO}{more}")).unwrap();
+        assert_eq!((o.settings.protocol, o.settings.deflate), (Protocol::Thrift(Encoding::Compact), None));
+        assert!(o.settings.tls.is_some());
+        assert!(wrong(&format!("{TWO}client.type = thrift\nkerberos = true"))[0].contains("no Kerberos"));
+    }
+
+    #[test]
     fn what_is_not_there_is_refused() {
         let said = |more: &str| wrong(&format!("{TWO}{more}")).concat();
-        assert!(said("client.type = thrift").contains("Thrift is not in this version"));
-        assert!(said("ssl = true").contains("TLS is not in this version"));
+        assert!(
+            said("ssl = true\ninclude-protocols = SSLv3").contains("include-protocols: no protocol is left")
+        );
         assert!(said("client.type = com.example.Own").contains("client.type"));
         assert_eq!(said("ssl = false\nmaxIoWorkers = 2\nstranger = 1"), "");
         // Flume's client of another type has these, its default one ignores them.

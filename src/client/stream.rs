@@ -70,16 +70,20 @@ impl Stream {
 
     /// Makes the handshake of TLS, if there is TLS.
     pub fn shake(&mut self, until: Instant) -> io::Result<()> {
+        let mut socket = Timed { socket: &self.socket, until };
         loop {
-            self.layers.send_records(&mut Timed { socket: &self.socket, until })?;
+            self.layers.send_records(&mut socket)?;
             if self.layers.tls.as_ref().is_none_or(|tls| !tls.is_handshaking()) {
                 return Ok(());
             }
-            match self.step(until, &mut [0; 1]) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
+            match self.layers.shake(&mut Few { from: &mut socket, reads: 1 }) {
                 Ok(0) => return Err(io::Error::other("it closed the connection within the handshake")),
-                Ok(_) => return Err(io::Error::other("it speaks before it is asked")),
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
+                    // The alert that says so, if one does.
+                    let _ = self.layers.send_records(&mut socket);
+                    return Err(e);
+                }
+                _ => {}
             }
         }
     }
@@ -97,21 +101,19 @@ impl Stream {
 
     /// Waits for what comes next; 0 at the end.
     pub fn read(&mut self, out: &mut [u8], until: Instant) -> io::Result<usize> {
+        let mut socket = Timed { socket: &self.socket, until };
+        // What the layers hold is given before anybody waits for more.
+        let mut reads = 0;
         loop {
-            let got = self.step(until, out);
+            let got = self.layers.read(&mut Few { from: &mut socket, reads }, out);
+            reads = 1;
             // An alert perhaps, or an answer of TLS's own. Whether it can be sent is seen by the next call.
-            let _ = self.layers.send_records(&mut Timed { socket: &self.socket, until });
+            let _ = self.layers.send_records(&mut socket);
             match got {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 done => return done,
             }
         }
-    }
-
-    /// Reads the socket once, at most. `WouldBlock`: there was nothing in it for us, or something is to be sent first.
-    fn step(&mut self, until: Instant, out: &mut [u8]) -> io::Result<usize> {
-        let socket = Timed { socket: &self.socket, until };
-        self.layers.read(&mut Once { from: socket, is_used: false }, out)
     }
 
     /// Whether nothing has come but what TLS has to say for itself.
@@ -130,15 +132,17 @@ impl Stream {
 
     /// What has come already, or the end.
     fn pending(&mut self) -> Option<io::Result<usize>> {
+        let mut reads = 0;
         loop {
+            match self.layers.read(&mut Few { from: &self.socket, reads }, &mut [0; 1]) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Some(done),
+            }
             let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             if !poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0) {
                 return None;
             }
-            match self.layers.read(&mut Once { from: &self.socket, is_used: false }, &mut [0; 1]) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Some(done),
-            }
+            reads = 1;
         }
     }
 
@@ -175,6 +179,16 @@ impl Layers {
                 Order::Records => tls.read(&mut Inflated { inflater, socket }, out),
                 Order::Text => inflater.read(&mut Decrypted { tls, socket }, out),
             },
+        }
+    }
+
+    fn shake(&mut self, socket: &mut dyn Read) -> io::Result<usize> {
+        match (&mut self.tls, &mut self.zlib) {
+            (None, _) => Ok(0),
+            (Some(tls), Some((_, inflater))) if self.order == Order::Records => {
+                tls.shake(&mut Inflated { inflater, socket })
+            }
+            (Some(tls), _) => tls.shake(socket),
         }
     }
 
@@ -265,18 +279,15 @@ impl<W: Write> Write for Deflated<'_, W> {
     }
 }
 
-/// What is read once. It has nothing more then, so that nobody waits for more than there is.
-struct Once<R> {
+/// What is read so often and has nothing more then, so that nobody waits for more than there is.
+struct Few<R> {
     from: R,
-    is_used: bool,
+    reads: usize,
 }
 
-impl<R: Read> Read for Once<R> {
+impl<R: Read> Read for Few<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.is_used {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.is_used = true;
+        self.reads = self.reads.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
         self.from.read(out)
     }
 }

@@ -6,11 +6,17 @@ use crate::tls::{Identity, Lists, Options, StoreFile, Trust, What};
 use std::path::PathBuf;
 
 const TYPES: &[&str] = &["JKS", "PKCS12", "PEM"];
-const BY_CONTENT: &str = "JKS, PKCS12 or PEM; what the file is shows in the file, and JKS is told how to be converted";
+const BY_CONTENT: &str =
+    "JKS, PKCS12 or PEM; what the file is shows in the file, and JKS is told how to be converted";
 
 pub const TLS: &[Key] = &[
     Key::new("ssl", Type::Bool, Default::Is("false"), "TLS, to a server that has it"),
-    Key::new("trust-all-certs", Type::Bool, Default::Is("false"), "take anybody's certificate for the server's"),
+    Key::new(
+        "trust-all-certs",
+        Type::Bool,
+        Default::Is("false"),
+        "take anybody's certificate for the server's",
+    ),
     Key::new(
         "truststore",
         Type::Path,
@@ -33,7 +39,12 @@ pub const TLS: &[Key] = &[
     ),
     Key::new("keystore-password", Type::Text, Default::None, "of a PKCS#12 keystore"),
     Key::new("keystore-type", Type::Text, Default::None, BY_CONTENT),
-    Key::new("certificate", Type::Path, Default::None, "PEM file of our own certificate, in place of a keystore"),
+    Key::new(
+        "certificate",
+        Type::Path,
+        Default::None,
+        "PEM file of our own certificate, in place of a keystore",
+    ),
     Key::new("private-key", Type::Path, Default::None, "PEM file of its key"),
     Key::new(
         "include-protocols",
@@ -137,7 +148,11 @@ fn list_key(what: What, is_given: impl Fn(&str) -> bool) -> &'static str {
         What::Suites => ("include-cipher-suites", "exclude-cipher-suites"),
         _ => ("include-protocols", "exclude-protocols"),
     };
-    if is_given(include) { include } else { exclude }
+    if is_given(include) {
+        include
+    } else {
+        exclude
+    }
 }
 
 #[cfg(test)]

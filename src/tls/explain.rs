@@ -53,8 +53,10 @@ pub fn is_refusal(e: &Error) -> bool {
 fn certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => "nobody who is trusted (truststore) has signed it".to_owned(),
-        CertificateError::Expired => "it has expired".to_owned(),
-        CertificateError::NotValidYet => "it is not valid yet".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".to_owned()
+        }
         CertificateError::BadEncoding => {
             "it cannot be read, or is of X.509 version 1: certificates need version 3".to_owned()
         }

@@ -52,6 +52,12 @@ impl Session {
         format!("{version}, {suite}")
     }
 
+    /// Takes in what has come of the handshake, for one who waits for nothing but its end; how many bytes, 0 at the end of
+    /// the stream. Errors as with [`read`](Session::read).
+    pub fn shake(&mut self, from: &mut dyn Read) -> io::Result<usize> {
+        self.more(from)
+    }
+
     /// Reads what the peer has sent, from records that `from` gives: 0 at its end. What is wrong with the records is
     /// `InvalidData`, in words; the alert that says so to the peer is then in [`take_records`](Session::take_records).
     pub fn read(&mut self, from: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {

@@ -8,8 +8,8 @@ use super::event::put_event;
 use super::frame::{self, Frames, Message};
 use super::handshake::{self, Match};
 use super::protocol::Hash;
-use super::wire::{self, put_bytes, put_long, Input, Malformed};
 use super::status;
+use super::wire::{self, put_bytes, put_long, Input, Malformed};
 use crate::codec::rpc::{Reply, ReplyError};
 use crate::event::EventRef;
 
