@@ -7,7 +7,7 @@ use super::caller::Protocol;
 use super::connection::Connection;
 use super::dial::Address;
 use super::error::{Error, Outcome};
-use super::stream::Order;
+use super::layers::Order;
 use crate::tls::{self, Identity, What};
 use std::time::Duration;
 

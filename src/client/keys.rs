@@ -3,7 +3,7 @@
 
 use super::caller::Protocol;
 use super::connector::Settings;
-use super::stream::Order;
+use super::layers::Order;
 use super::tls_keys;
 use crate::codec::thrift::Encoding;
 use crate::config::{Context, Default, Key, Type};

@@ -1,7 +1,8 @@
 //! Servers that do as a test says, one connection after another: they speak the codecs' own server sides, over TLS with
 //! certificates that are made for it.
 
-use super::stream::{Order, Stream};
+use super::layers::Order;
+use super::stream::Stream;
 use crate::codec::feed::Seen;
 use crate::codec::rpc::Status;
 use crate::codec::{avro, thrift, Chunk, Decoded, Then};

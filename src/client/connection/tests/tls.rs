@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::client::caller::Protocol;
-use crate::client::stream::Order;
+use crate::client::layers::Order;
 use crate::client::testing::pki::{Certified, Pki};
 use crate::client::testing::Folder;
 use crate::codec::thrift::Encoding;
