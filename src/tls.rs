@@ -18,15 +18,23 @@ use rustls::crypto::ring::default_provider;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use verify::Verifier;
 
 /// A file with certificates or keys: PKCS#12 or PEM, told apart by what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoreFile {
     pub path: PathBuf,
     pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for StoreFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.path)
+    }
 }
 
 /// Where our certificate and its key are.
@@ -84,6 +92,11 @@ impl Lists {
     /// What is odd about them: names that stand for nothing here.
     pub fn doubts(&self) -> Vec<(What, String)> {
         lists::doubts(self)
+    }
+
+    /// What is wrong with them: that they leave nothing.
+    pub fn fault(&self) -> Option<Fault> {
+        provider(self).and_then(|p| lists::versions(self, &p.cipher_suites)).err()
     }
 }
 
@@ -282,4 +295,4 @@ fn client(options: &Options) -> Result<Made<ClientConfig>, Fault> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

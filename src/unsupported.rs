@@ -9,7 +9,7 @@ const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["thrift", "spooldir", "taildir", "http", "jms"]),
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
     (Kind::Channel, &["KafkaChannel"]),
-    (Kind::Sink, &["thrift", "hdfs", "http", "KafkaSink"]),
+    (Kind::Sink, &["hdfs", "http", "KafkaSink"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
 ];
 

@@ -30,7 +30,8 @@ where to:
   -p, --port PORT        its port; 100 events to a call (Flume's client sends 5)
   -P, --rpcProps FILE    or what this file says, with the properties of Flume's SDK: client.type, hosts,
                          hosts.NAME = host:port, batch-size, connect-timeout, request-timeout, max-attempts,
-                         host-selector, backoff, maxBackoff, compression-type, compression-level
+                         host-selector, backoff, maxBackoff, compression-type, compression-level, protocol (of
+                         client.type = thrift), ssl and the keys of TLS that the avro sink has
 
 what (standard input without either):
   -F, --filename FILE    the lines of this file

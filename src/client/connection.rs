@@ -1,56 +1,36 @@
-//! One connection to an Avro source: opened with the handshake behind it, one call at a time.
+//! One connection to a server: opened with the handshakes behind it, one call at a time.
 //!
 //! A connection that failed in any way but a refusal is of no use any more: an answer that comes too late can never be
 //! taken for that to another call. A call has one deadline, from its first byte to the last of its answer, so that a
 //! peer that drips bytes is not waited for. Belongs to one thread; no locks.
 
-use super::dial::{self, Address};
+use super::caller::Caller;
+use super::connector::Settings;
+use super::dial::Address;
 use super::error::{Error, Outcome};
-use crate::codec::avro::{stranger, Caller, Reply, ReplyError, Status};
-use crate::codec::zlib::{Deflater, Inflater};
+use super::stream::Stream;
+use crate::codec::avro::stranger;
+use crate::codec::rpc::{Reply, ReplyError, Status};
 use crate::event::{Batch, EventRef};
-use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::os::fd::AsFd;
+use crate::tls;
+use std::io;
 use std::time::{Duration, Instant};
 
-/// A batch that takes more is sent in several calls: the avro source accepts twice this, unless told otherwise.
-const MOST: usize = 32 << 20;
 /// Room for a call above this is not kept for the next one.
 const KEPT: usize = 4 << 20;
 const PIECE: usize = 4096;
-const TURNED_AWAY: &str =
-    "; perhaps its compression-type is another, it expects TLS, or its ipFilterRules do not let this host in";
 /// Of a server's error text, this much is repeated.
 const SHOWN: usize = 500;
-
-/// How to talk to a server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// For names, connecting and the handshake together.
-    pub connect_timeout: Duration,
-    /// For a call and its answer.
-    pub request_timeout: Duration,
-    /// The level of compression-type = deflate.
-    pub deflate: Option<u32>,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        let timeout = Duration::from_secs(20);
-        Settings { connect_timeout: timeout, request_timeout: timeout, deflate: None }
-    }
-}
 
 /// An open connection.
 pub struct Connection {
     peer: String,
-    stream: TcpStream,
+    stream: Stream,
     request_timeout: Duration,
     caller: Caller,
-    deflate: Option<(Deflater, Inflater)>,
     is_usable: bool,
+    /// The server has answered something.
+    is_known: bool,
     /// The call at hand.
     out: Vec<u8>,
     /// Read and not understood yet.
@@ -58,51 +38,53 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and settles the handshake.
-    pub fn open(to: &Address, settings: &Settings) -> Result<Connection, Error> {
+    /// Connects and settles the handshakes. `tls`: what the settings have of it.
+    pub(super) fn open(
+        to: &Address,
+        settings: &Settings,
+        tls: Option<&tls::Client>,
+    ) -> Result<Connection, Error> {
+        let not_sent = |why: String| Error::new(Outcome::NotSent, why);
         let until = after(settings.connect_timeout);
-        let stream = dial::dial(to, until)
-            .map_err(|why| Error::new(Outcome::NotSent, format!("cannot connect to {to}: {why}")))?;
+        let stream = Stream::connect(to, settings, tls, until).map_err(not_sent)?;
         let mut c = Connection {
             peer: to.to_string(),
             stream,
             request_timeout: settings.request_timeout,
-            caller: Caller::default(),
-            deflate: settings.deflate.map(|level| (Deflater::new(level), Inflater::default())),
+            caller: Caller::new(settings.protocol),
             is_usable: true,
+            is_known: false,
             out: Vec::new(),
             rest: Vec::new(),
         };
         loop {
             c.out.clear();
-            let serial = c.caller.ping(&mut c.out);
-            let failed = match c.exchange(serial, until, settings.connect_timeout) {
+            let Some(number) = c.caller.ping(&mut c.out) else { return Ok(c) };
+            let failed = match c.exchange(number, until, settings.connect_timeout) {
                 Ok(Reply::Pong) => return Ok(c),
                 Ok(Reply::Again) => continue,
                 Ok(other) => format!("an answer that makes no sense: {other:?}"),
                 Err((_, why)) => why,
             };
-            return Err(Error::new(Outcome::NotSent, format!("no Avro RPC with {to}: {failed}")));
+            return Err(not_sent(format!("no Avro RPC with {to}: {failed}")));
         }
     }
 
     /// Whether a call can be made. Notices that the server has closed the connection meanwhile.
     pub fn is_usable(&mut self) -> bool {
-        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
         // With no call open there is nothing to be read but the end.
-        let has_ended = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0);
-        self.is_usable &= !has_ended;
+        self.is_usable = self.is_usable && self.stream.is_quiet();
         self.is_usable
     }
 
     /// Sends an event alone, by `append`.
     pub fn append(&mut self, event: EventRef<'_>) -> Result<(), Error> {
         self.out.clear();
-        let serial = self.caller.append(event, &mut self.out);
-        self.call(serial).map_err(|e| Error { failed: 1, ..e })
+        let number = self.caller.append(event, &mut self.out);
+        self.call(number).map_err(|e| Error { failed: 1, ..e })
     }
 
-    /// Sends a batch by `appendBatch`: in one call, unless it takes more than 32 MiB.
+    /// Sends a batch by `appendBatch`: in one call, unless it takes more than 32 MiB, or the frame that Flume's Thrift has.
     pub fn append_batch(&mut self, batch: &Batch) -> Result<(), Error> {
         self.append_events(batch.len(), |from| batch.iter().skip(from))
     }
@@ -116,31 +98,28 @@ impl Connection {
         let (mut done, mut at_once) = (0, n);
         while done < n {
             let next = at_once.min(n - done);
-            // An event alone may take what there is room for in a frame.
-            let most = if next > 1 { MOST } else { usize::MAX };
             self.out.clear();
-            let serial = self.caller.append_some(next, events(done), most, &mut self.out);
-            if serial.is_none() && next > 1 {
+            let number = self.caller.append_some(next, || events(done), &mut self.out);
+            if number.is_none() && next > 1 {
                 at_once = next.div_ceil(2);
                 continue;
             }
-            self.call(serial).map_err(|e| Error { acknowledged: done, failed: next, ..e })?;
+            self.call(number).map_err(|e| Error { acknowledged: done, failed: next, ..e })?;
             done += next;
         }
         Ok(())
     }
 
     /// Makes the call that was put into `out`.
-    fn call(&mut self, serial: Option<i32>) -> Result<(), Error> {
-        let peer = &self.peer;
-        let Some(serial) = serial else {
-            return Err(Error::new(Outcome::TooLarge, "an event that no Avro call holds".to_owned()));
+    fn call(&mut self, number: Option<i32>) -> Result<(), Error> {
+        let Some(number) = number else {
+            return Err(Error::new(Outcome::TooLarge, self.caller.too_large()));
         };
         if !self.is_usable {
-            return Err(Error::new(Outcome::NotSent, format!("the connection to {peer} has ended")));
+            return Err(Error::new(Outcome::NotSent, format!("the connection to {} has ended", self.peer)));
         }
         let limit = self.request_timeout;
-        let answered = self.exchange(serial, after(limit), limit);
+        let answered = self.exchange(number, after(limit), limit);
         if self.out.capacity() > KEPT && self.out.len() <= self.out.capacity() / 2 {
             self.out = Vec::new();
         }
@@ -151,6 +130,7 @@ impl Connection {
             Ok(Reply::Status(Status::Failed)) => {
                 refused("FAILED: its channel is full, or takes no batch of this size; see its log".to_owned())
             }
+            Ok(Reply::Status(Status::Error)) => refused("ERROR; see its log".to_owned()),
             Ok(Reply::Status(Status::Unknown)) => refused("UNKNOWN; see its log".to_owned()),
             Ok(Reply::Error(text)) => {
                 let text: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
@@ -167,65 +147,87 @@ impl Connection {
 
     /// Sends `out` and waits for its answer. Without one the connection has ended. `limit`: the time-out that says
     /// `until`, for messages.
-    fn exchange(&mut self, serial: i32, until: Instant, limit: Duration) -> Result<Reply, (Outcome, String)> {
-        let limit = limit.as_millis();
+    fn exchange(&mut self, number: i32, until: Instant, limit: Duration) -> Result<Reply, (Outcome, String)> {
         self.is_usable = false;
-        let mut timed = Timed { stream: &self.stream, until };
-        // A server that does not like what it sees has no words for it before the handshake.
-        let hint = if self.caller.may_pipeline() { "" } else { TURNED_AWAY };
-        let ended = |e: io::Error| match e.kind() {
-            io::ErrorKind::TimedOut => format!("no answer within {limit} ms"),
+        if let Err(e) = self.stream.send(&self.out, until) {
+            return Err(self.unsent(e, limit));
+        }
+        loop {
+            let (used, got) = self.caller.feed(&self.rest);
+            match got {
+                Ok(None) => {}
+                Ok(Some((of, reply))) if of == number => {
+                    self.rest.drain(..used);
+                    // What follows would be the answer to nothing.
+                    (self.is_usable, self.is_known) = (self.rest.is_empty(), true);
+                    return Ok(reply);
+                }
+                Ok(Some((of, _))) => {
+                    let why = format!("it answered call {of}, where {number} was the last");
+                    return Err((Outcome::Unknown, why));
+                }
+                Err(ReplyError::Stranger) => {
+                    return Err((self.outcome_of_nonsense(), stranger(&self.rest)))
+                }
+                Err(ReplyError::Nonsense(why)) => return Err((self.outcome_of_nonsense(), why)),
+            }
+            self.rest.drain(..used);
+            let mut piece = [0; PIECE];
+            match self.stream.read(&mut piece, until) {
+                Ok(0) => return Err(self.unanswered(io::ErrorKind::UnexpectedEof.into(), limit)),
+                Ok(n) => self.rest.extend_from_slice(&piece[..n]),
+                Err(e) => return Err(self.unanswered(e, limit)),
+            }
+        }
+    }
+
+    /// What is known of a call that could not be sent as a whole.
+    fn unsent(&mut self, e: io::Error, limit: Duration) -> (Outcome, String) {
+        let hint = if self.is_known { "" } else { self.caller.hint() };
+        let why = match e.kind() {
+            io::ErrorKind::TimedOut => format!("not all could be sent within {} ms", limit.as_millis()),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                let words = self.stream.last_words().unwrap_or_else(|| format!("{e}{hint}"));
+                format!("not all could be sent: {words}")
+            }
+            _ => format!("not all could be sent: {}", self.stream.last_words().unwrap_or(e.to_string())),
+        };
+        match self.stream.is_whole_or_nothing() || self.stream.is_refused() {
+            // What is not there whole cannot be stored.
+            true => (Outcome::NotSent, why),
+            false => (Outcome::Unknown, why),
+        }
+    }
+
+    /// And of one that was sent.
+    fn unanswered(&self, e: io::Error, limit: Duration) -> (Outcome, String) {
+        let hint = if self.is_known { "" } else { self.caller.hint() };
+        let why = match e.kind() {
+            io::ErrorKind::TimedOut => format!("no answer within {} ms", limit.as_millis()),
             io::ErrorKind::UnexpectedEof => format!("it closed the connection without an answer{hint}"),
             io::ErrorKind::ConnectionReset => format!("{e}{hint}"),
             _ => e.to_string(),
         };
-        let unsent = |e: io::Error| match e.kind() {
-            io::ErrorKind::TimedOut => {
-                format!("not all could be sent within {limit} ms")
-            }
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                format!("not all could be sent: {e}{hint}")
-            }
-            _ => format!("not all could be sent: {e}"),
-        };
-        match &mut self.deflate {
-            None => {
-                // What is not there whole cannot be stored.
-                let sent = timed.write_all(&self.out);
-                sent.map_err(|e| (Outcome::NotSent, unsent(e)))?;
-            }
-            Some((deflater, _)) => {
-                let sent = deflater.write_all(&mut timed, &self.out);
-                sent.map_err(|e| (Outcome::Unknown, unsent(e)))?;
-            }
+        match self.stream.is_refused() {
+            true => (Outcome::NotSent, why),
+            false => (Outcome::Unknown, why),
         }
-        loop {
-            let (used, got) = self.caller.feed(&self.rest);
-            self.rest.drain(..used);
-            match got {
-                Ok(None) => {}
-                Ok(Some((of, reply))) if of == serial => {
-                    // What follows would be the answer to nothing.
-                    self.is_usable = self.rest.is_empty();
-                    return Ok(reply);
-                }
-                Ok(Some((of, _))) => {
-                    let why = format!("it answered call {of}, where {serial} was the last");
-                    return Err((Outcome::Unknown, why));
-                }
-                Err(ReplyError::Stranger) => return Err((Outcome::Unknown, stranger(&self.rest))),
-                Err(ReplyError::Nonsense(why)) => return Err((Outcome::Unknown, why)),
-            }
-            let mut piece = [0; PIECE];
-            let n = match &mut self.deflate {
-                None => timed.read(&mut piece),
-                Some((_, inflater)) => inflater.read(&mut timed, &mut piece),
-            };
-            match n {
-                Ok(0) => return Err((Outcome::Unknown, ended(io::ErrorKind::UnexpectedEof.into()))),
-                Ok(n) => self.rest.extend_from_slice(&piece[..n]),
-                Err(e) => return Err((Outcome::Unknown, ended(e))),
-            }
+    }
+
+    /// And of one whose answer makes no sense.
+    fn outcome_of_nonsense(&self) -> Outcome {
+        // A server that speaks TLS has not understood a word.
+        match (self.is_known, &self.rest[..]) {
+            (false, [0x15, 3, ..]) => Outcome::NotSent,
+            _ => Outcome::Unknown,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.is_usable {
+            self.stream.close();
         }
     }
 }
@@ -234,54 +236,6 @@ impl Connection {
 fn after(limit: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(limit).unwrap_or(now + Duration::from_secs(365 * 86400))
-}
-
-/// A socket that is waited for until a moment, however often.
-struct Timed<'a> {
-    stream: &'a TcpStream,
-    until: Instant,
-}
-
-impl Timed<'_> {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(Some(left))
-    }
-
-    /// Tries until something is done or the time is over.
-    fn wait(&mut self, mut step: impl FnMut(&mut Self) -> io::Result<usize>) -> io::Result<usize> {
-        loop {
-            match step(self) {
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                done => return done,
-            }
-        }
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.wait(|t| {
-            t.stream.set_read_timeout(t.left()?)?;
-            t.stream.read(out)
-        })
-    }
-}
-
-impl Write for Timed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wait(|t| {
-            t.stream.set_write_timeout(t.left()?)?;
-            t.stream.write(bytes)
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

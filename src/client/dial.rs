@@ -28,6 +28,11 @@ impl Address {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         Address { host: bare.unwrap_or(host).to_owned(), port }
     }
+
+    /// The name or address, an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
 }
 
 impl FromStr for Address {

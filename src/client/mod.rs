@@ -1,6 +1,7 @@
-//! Sends events to Avro sources: flumed's, or Flume's own. Blocking; for programs, and for the avro sink.
+//! Sends events to Avro and Thrift sources: flumed's, or Flume's own. Blocking; for programs, and for the sinks.
 //!
-//! A [`Connection`] is one connection to one server, ended by its first failure other than a refusal. Whoever calls is
+//! A [`Connection`] is one connection to one server, ended by its first failure other than a refusal; a [`Connector`]
+//! opens them, with TLS if its [`Settings`] say so. Whoever calls is
 //! told what it can rely on, see [`Outcome`]. Everything here belongs to the thread that calls it; names are resolved on
 //! threads of their own, because that wait cannot be given a limit.
 //!
@@ -31,17 +32,26 @@
 //! ```
 
 mod balance;
+mod caller;
 mod connection;
+mod connector;
 mod dial;
 mod error;
 mod keys;
+mod layers;
 mod options;
 mod several;
+mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls_keys;
 
-pub use connection::{Connection, Settings};
+pub use caller::Protocol;
+pub use connection::Connection;
+pub use connector::{Connector, Settings};
 pub use dial::Address;
 pub use error::{Error, Outcome};
-pub use keys::{advise_tls, check_tls, settings, CONNECTION, TLS};
+pub use keys::{check_thrift, settings, thrift, CALLS, COMPRESSION, THRIFT};
+pub use layers::Order;
 pub use several::Client;
+pub use tls_keys::{advice as advise_tls, check as check_tls, TLS};

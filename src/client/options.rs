@@ -1,24 +1,16 @@
 //! The properties of a client, as Flume's SDK has them: which hosts, and how they are chosen. Plain data.
 
-use super::connection::Settings;
+use super::caller::Protocol;
+use super::connector::Settings;
 use super::dial::Address;
-use super::keys;
+use super::{keys, tls_keys};
 use crate::config::{
     Catalog, Context, Declared, Default, Key, Kind, Place, Problem, Problems, Property, Severity, Type,
 };
 use std::time::Duration;
 
-const NO_THRIFT: &str = "Thrift is not in this version yet";
 const OF_THRIFT: &str = "it is of Flume's Thrift client";
-/// Keys of Flume's SDK that mean something to another type of client only: no more to Flume's than here.
-const OF_OTHERS: &[Key] = &[
-    Key::new("protocol", Type::Text, Default::None, OF_THRIFT),
-    Key::new("maxConnections", Type::Text, Default::None, OF_THRIFT),
-    Key::new("kerberos", Type::Bool, Default::None, OF_THRIFT),
-    Key::new("client-principal", Type::Text, Default::None, OF_THRIFT),
-    Key::new("client-keytab", Type::Text, Default::None, OF_THRIFT),
-    Key::new("server-principal", Type::Text, Default::None, OF_THRIFT),
-];
+const OF_AVRO: &str = "it is of Flume's Avro client";
 const ONE: &str = "default";
 const FAILOVER: &str = "default_failover";
 const BALANCED: &str = "default_loadbalance";
@@ -29,14 +21,14 @@ static DECLARED: Declared = Declared {
     kind: Kind::Client,
     name: "avro",
     class: "",
-    help: "Sends events to avro sources",
+    help: "Sends events to avro sources, or to a thrift source",
     keys: &[
         &[
             Key::new(
                 "client.type",
                 Type::Choice(&[ONE, FAILOVER, BALANCED, THRIFT]),
                 Default::Is(ONE),
-                "one host, the next when one fails, or all in turn",
+                "one host, the next when one fails, or all in turn; thrift: one host that speaks Thrift",
             ),
             Key::new("hosts", Type::List, Default::Required, "names of hosts, each with its key hosts.NAME"),
             Key::new("hosts.", Type::Prefix, Default::None, "host:port of the host of that name"),
@@ -67,9 +59,10 @@ static DECLARED: Declared = Declared {
             )
             .or_default_if_out_of_range(),
         ],
-        keys::CONNECTION,
-        keys::TLS,
-        OF_OTHERS,
+        keys::CALLS,
+        keys::COMPRESSION,
+        keys::THRIFT,
+        tls_keys::TLS,
     ],
     batch_key: None,
     check: Some(check),
@@ -126,8 +119,9 @@ impl Options {
         let mut hosts: Vec<Address> =
             ctx.list("hosts").iter().filter_map(|name| ctx.map("hosts.").get(name)?.parse().ok()).collect();
         let kind = ctx.text("client.type");
-        if kind == Some(ONE) && hosts.len() > 1 {
-            log::warn!("client.type = default sends to the first host only, {}", hosts[0]);
+        let is_for_one = matches!(kind, Some(ONE | THRIFT));
+        if let (true, [first, _, ..], Some(kind)) = (is_for_one, &hosts[..], kind) {
+            log::warn!("client.type = {kind} sends to the first host only, {first}");
             hosts.truncate(1);
         }
         let longest = ctx.duration("maxBackoff").filter(|d| !d.is_zero()).unwrap_or(LONGEST_BACKOFF);
@@ -140,18 +134,19 @@ impl Options {
             Some(FAILOVER) => Way::Failover { attempts },
             _ => Way::Failover { attempts: 1 },
         };
-        Options { hosts, way, settings: keys::settings(ctx), batch_size: ctx.size("batch-size") }
+        let protocol = if kind == Some(THRIFT) { keys::thrift(ctx) } else { Protocol::Avro };
+        Options { hosts, way, settings: keys::settings(ctx, protocol), batch_size: ctx.size("batch-size") }
     }
 }
 
 fn check(ctx: &Context) -> Vec<(&'static str, String)> {
-    let mut wrong = keys::check_tls(ctx);
+    let mut wrong = tls_keys::check(ctx);
     if !ctx.is_known("client.type") || !ctx.is_known("hosts") {
         return wrong;
     }
     let kind = ctx.text("client.type").unwrap_or_default();
     if kind == THRIFT {
-        wrong.push(("client.type", NO_THRIFT.to_owned()));
+        wrong.extend(keys::check_thrift(ctx));
     }
     let names = ctx.list("hosts");
     let least = if kind == BALANCED { 2 } else { 1 };
@@ -164,10 +159,17 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     wrong
 }
 
+/// Keys of the other protocol mean nothing, in Flume as here.
 fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
+    let (others, whose) = match ctx.text("client.type") {
+        Some(THRIFT) => (keys::COMPRESSION, OF_AVRO),
+        _ => (keys::THRIFT, OF_THRIFT),
+    };
     let is_off = |k: &Key| k.ty == Type::Bool && !ctx.flag(k.name);
-    let told = OF_OTHERS.iter().filter(|k| ctx.is_given(k.name) && !is_off(k));
-    told.map(|k| (k.name, format!("{}: ignored", k.help))).collect()
+    let told = others.iter().filter(|k| ctx.is_given(k.name) && !is_off(k));
+    let mut odd = tls_keys::advice(ctx);
+    odd.extend(told.map(|k| (k.name, format!("{whose}: ignored"))));
+    odd
 }
 
 /// What is wrong with the addresses of the hosts that are listed, each at its own line.
@@ -200,6 +202,7 @@ impl Catalog for NoParts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::thrift::Encoding;
 
     fn parse(text: &str) -> Result<Options, Vec<String>> {
         let mut problems = Problems::default();
@@ -245,17 +248,31 @@ mod tests {
         assert!(said[0].starts_with("x.properties:1: hosts: there is no hosts.c"), "{said:?}");
         assert!(said[1].starts_with("x.properties:2: hosts.a: 'h1' is not host:port"), "{said:?}");
         // Beside another mistake, too.
-        assert_eq!(wrong("client.type = x\nssl = true").len(), 3);
-        assert_eq!(wrong("batch-size = 5\nssl = true\nhosts = a\nhosts.a = h1:x").len(), 2);
+        assert_eq!(wrong("client.type = x\nssl = true\nprivate-key = k").len(), 3);
+        assert_eq!(wrong("ssl = true\nprivate-key = k\nhosts = a\nhosts.a = h1:x").len(), 2);
         assert!(wrong("client.type=default_loadbalance\nhosts=a\nhosts.a=h:1")[0].contains("2 or more"));
         assert_eq!(wrong("hosts = ").len(), 1);
     }
 
     #[test]
+    fn thrift_is_for_one_host() {
+        let o = parse(&format!("{TWO}client.type = Thrift\nprotocol = BINARY\nmaxConnections = 5")).unwrap();
+        assert_eq!((o.hosts.len(), o.way), (1, Way::Failover { attempts: 1 }));
+        assert_eq!(o.settings.protocol, Protocol::Thrift(Encoding::Binary));
+        // Of garbage Flume makes compact; Thrift knows no compression.
+        let more = "client.type = thrift\nprotocol = x\ncompression-type = deflate\nssl = true";
+        let o = parse(&format!("{TWO}{more}")).unwrap();
+        assert_eq!((o.settings.protocol, o.settings.deflate), (Protocol::Thrift(Encoding::Compact), None));
+        assert!(o.settings.tls.is_some());
+        assert!(wrong(&format!("{TWO}client.type = thrift\nkerberos = true"))[0].contains("no Kerberos"));
+    }
+
+    #[test]
     fn what_is_not_there_is_refused() {
         let said = |more: &str| wrong(&format!("{TWO}{more}")).concat();
-        assert!(said("client.type = thrift").contains("Thrift is not in this version"));
-        assert!(said("ssl = true").contains("TLS is not in this version"));
+        assert!(
+            said("ssl = true\ninclude-protocols = SSLv3").contains("include-protocols: no protocol is left")
+        );
         assert!(said("client.type = com.example.Own").contains("client.type"));
         assert_eq!(said("ssl = false\nmaxIoWorkers = 2\nstranger = 1"), "");
         // Flume's client of another type has these, its default one ignores them.

@@ -1,11 +1,13 @@
-//! A client for one host or several: Flume's `default`, `default_failover` and `default_loadbalance`.
+//! A client for one host or several: Flume's `default`, `default_failover`, `default_loadbalance`
+//! and `thrift`.
 //!
 //! A failed connection is opened anew with the next batch, a failed host is not given up for good. A batch is sent to
 //! one host after another until one has stored it, so it may be stored at two: that is logged where it may be so. A host
 //! that others stand in for is told once, until it works again.
 
 use super::balance::Balance;
-use super::connection::{Connection, Settings};
+use super::connection::Connection;
+use super::connector::{Connector, Settings};
 use super::dial::Address;
 use super::error::{Error, Outcome};
 use super::options::{Options, Way};
@@ -16,11 +18,11 @@ use std::time::Instant;
 
 const BATCH_SIZE: usize = 100;
 
-/// Sends events to Avro sources.
+/// Sends events to Avro sources, or to a Thrift source.
 pub struct Client {
     hosts: Vec<Host>,
     choice: Choice,
-    settings: Settings,
+    connector: Connector,
     batch_size: usize,
 }
 
@@ -79,7 +81,7 @@ impl Client {
             Way::Balanced { random, backoff } => Choice::Balanced(Balance::new(hosts.len(), random, backoff)),
         };
         let hosts = hosts.into_iter().map(|address| Host { address, open: None, is_told: false }).collect();
-        Client { hosts, choice, settings, batch_size }
+        Client { hosts, choice, connector: Connector::new("client", settings), batch_size }
     }
 
     /// Events of one call, at most.
@@ -109,7 +111,7 @@ impl Client {
     }
 
     fn deliver(&mut self, send: impl Fn(&mut Connection) -> Result<(), Error>) -> Result<(), Error> {
-        let Client { hosts, choice, settings, .. } = self;
+        let Client { hosts, choice, connector, .. } = self;
         let mut tries = Tries::default();
         match choice {
             Choice::Failover { at, attempts } => {
@@ -117,7 +119,7 @@ impl Client {
                     // Connecting is no attempt: all hosts are looked at for one.
                     let mut reached = false;
                     for _ in 0..hosts.len() {
-                        if let Err(e) = hosts[*at].connect(settings) {
+                        if let Err(e) = hosts[*at].connect(connector) {
                             tries.failed(*at, e);
                             *at = (*at + 1) % hosts.len();
                             continue;
@@ -139,7 +141,7 @@ impl Client {
             }
             Choice::Balanced(balance) => {
                 for i in balance.order(Instant::now()) {
-                    let is_sent = match hosts[i].connect(settings) {
+                    let is_sent = match hosts[i].connect(connector) {
                         Ok(()) => tries.send(hosts, i, &send),
                         Err(e) => {
                             tries.failed(i, e);
@@ -163,10 +165,10 @@ impl Client {
 
 impl Host {
     /// Makes sure that there is a connection.
-    fn connect(&mut self, settings: &Settings) -> Result<(), Error> {
+    fn connect(&mut self, connector: &mut Connector) -> Result<(), Error> {
         if !self.open.as_mut().is_some_and(Connection::is_usable) {
             self.open = None;
-            self.open = Some(Connection::open(&self.address, settings)?);
+            self.open = Some(connector.open(&self.address)?);
         }
         Ok(())
     }

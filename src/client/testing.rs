@@ -1,16 +1,79 @@
-//! Servers that do as a test says, one connection after another: they speak the codec's own server side.
+//! Servers that do as a test says, one connection after another: they speak the codecs' own server sides, over TLS with
+//! certificates that are made for it.
 
-use crate::codec::avro::{Server, Status};
+use super::layers::Order;
+use super::stream::Stream;
 use crate::codec::feed::Seen;
-use crate::codec::zlib::{Deflater, Inflater};
-use crate::codec::{Chunk, Then};
+use crate::codec::rpc::Status;
+use crate::codec::{avro, thrift, Chunk, Decoded, Then};
 use crate::event::{Batch, Body, Buffer, Key};
 use crate::lock::lock;
-use std::io::{Read, Write};
+use crate::tls::{self, Identity, Options};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+pub use crate::tls::tests::pki;
+pub use crate::tls::tests::Folder;
+
+/// No test waits longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a server speaks.
+#[derive(Clone, Default)]
+pub struct Speaks {
+    pub thrift: bool,
+    pub deflate: bool,
+    pub tls: Option<tls::Server>,
+    pub order: Order,
+}
+
+impl Speaks {
+    pub fn deflate() -> Speaks {
+        Speaks { deflate: true, ..Speaks::default() }
+    }
+
+    pub fn thrift() -> Speaks {
+        Speaks { thrift: true, ..Speaks::default() }
+    }
+
+    /// The same over TLS, with this certificate.
+    pub fn over_tls(self, folder: &Folder, certified: &pki::Certified, more: Options) -> Speaks {
+        let identity = Some(Identity::Store(folder.store("server.pem", certified.pem())));
+        let tls = tls::Server::new("test", Options { identity, ..more }).unwrap();
+        Speaks { tls: Some(tls), ..self }
+    }
+}
+
+/// The server's side of either protocol.
+pub enum Server {
+    Avro(avro::Server),
+    Thrift(thrift::Server),
+}
+
+impl Server {
+    pub fn new(is_thrift: bool) -> Server {
+        match is_thrift {
+            true => Server::Thrift(thrift::Server::new(64 << 20, Arc::default())),
+            false => Server::Avro(avro::Server::new(64 << 20)),
+        }
+    }
+
+    fn decode(&mut self, chunk: &Chunk<'_>, batch: &mut Batch) -> Decoded {
+        match self {
+            Server::Avro(s) => s.decode(chunk, usize::MAX, batch),
+            Server::Thrift(s) => s.decode(chunk, usize::MAX, batch),
+        }
+    }
+
+    fn answer(&mut self, status: Status, out: &mut Vec<u8>) {
+        match self {
+            Server::Avro(s) => s.answer(status, out),
+            Server::Thrift(s) => s.answer(status, out),
+        }
+    }
+}
 
 type Script = dyn Fn(usize, &mut Peer) + Send + Sync;
 
@@ -26,16 +89,17 @@ struct Shared {
     /// The calls that came, in their order.
     calls: Mutex<Vec<Vec<Seen>>>,
     connections: AtomicUsize,
+    /// What was wrong with handshakes.
+    refusals: Mutex<Vec<String>>,
 }
 
 impl Scripted {
     /// `script` gets each connection with its number, on a thread of its own.
     pub fn new(script: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Scripted {
-        Scripted::with(false, script)
+        Scripted::with(Speaks::default(), script)
     }
 
-    /// `deflate`: whether it speaks compressed.
-    pub fn with(deflate: bool, script: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Scripted {
+    pub fn with(speaks: Speaks, script: impl Fn(usize, &mut Peer) + Send + Sync + 'static) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::default());
@@ -46,11 +110,16 @@ impl Scripted {
                     return;
                 }
                 let n = its.connections.fetch_add(1, SeqCst);
-                let (shared, script) = (its.clone(), script.clone());
-                let zlib = deflate.then(|| (Inflater::default(), Deflater::new(6)));
+                let (shared, script, speaks) = (its.clone(), script.clone(), speaks.clone());
                 std::thread::spawn(move || {
-                    let server = Server::new(64 << 20);
-                    script(n, &mut Peer { stream, server, zlib, bytes: Vec::new(), shared });
+                    let session = speaks.tls.as_ref().map(|tls| tls.accept().unwrap());
+                    let mut stream = Stream::over(stream, session, speaks.deflate.then_some(6), speaks.order);
+                    if let Err(e) = stream.shake(Instant::now() + PATIENCE) {
+                        lock(&shared.refusals).push(e.to_string());
+                        return;
+                    }
+                    let server = Server::new(speaks.thrift);
+                    script(n, &mut Peer { stream, server, bytes: Vec::new(), shared });
                 });
             }
         });
@@ -64,6 +133,10 @@ impl Scripted {
 
     pub fn calls(&self) -> Vec<Vec<Seen>> {
         lock(&self.shared.calls).clone()
+    }
+
+    pub fn refusals(&self) -> Vec<String> {
+        lock(&self.shared.refusals).clone()
     }
 
     pub fn connections(&self) -> usize {
@@ -81,9 +154,8 @@ impl Drop for Scripted {
 
 /// The server's end of a connection.
 pub struct Peer {
-    stream: TcpStream,
+    stream: Stream,
     pub server: Server,
-    zlib: Option<(Inflater, Deflater)>,
     bytes: Vec<u8>,
     shared: Arc<Shared>,
 }
@@ -95,7 +167,7 @@ impl Peer {
             let buffer = Buffer::owned(std::mem::take(&mut self.bytes));
             let mut batch = Batch::new();
             let chunk = Chunk { buffer: &buffer, from: 0, to: buffer.len() };
-            let decoded = self.server.decode(&chunk, usize::MAX, &mut batch);
+            let decoded = self.server.decode(&chunk, &mut batch);
             self.bytes = buffer[decoded.used..].to_vec();
             match decoded.then {
                 Then::Call(_) => {
@@ -108,10 +180,7 @@ impl Peer {
                 other => panic!("{other:?}"),
             }
             let mut piece = vec![0; 1 << 16];
-            let n = match &mut self.zlib {
-                None => self.stream.read(&mut piece).unwrap_or(0),
-                Some((z, _)) => z.read(&mut self.stream, &mut piece).unwrap_or(0),
-            };
+            let n = self.read(&mut piece);
             if n == 0 {
                 return None;
             }
@@ -119,9 +188,13 @@ impl Peer {
         }
     }
 
-    /// Reads something, whatever it is.
+    /// Reads something, whatever it is; 0 when the client has gone.
+    fn read(&mut self, piece: &mut [u8]) -> usize {
+        self.stream.read(piece, Instant::now() + PATIENCE).unwrap_or(0)
+    }
+
     pub fn piece(&mut self) {
-        let _ = self.stream.read(&mut [0; 4096]);
+        self.read(&mut [0; 4096]);
     }
 
     /// The bytes of the answer to the call that is longest without one.
@@ -136,6 +209,12 @@ impl Peer {
         self.send(&out);
     }
 
+    /// And waits for the client to go.
+    pub fn answer_and_hang(&mut self, status: Status) {
+        self.answer(status);
+        self.hang();
+    }
+
     /// The client may be gone.
     pub fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes);
@@ -143,15 +222,12 @@ impl Peer {
 
     /// `false`: the client has gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
-        match &mut self.zlib {
-            None => self.stream.write_all(bytes).is_ok(),
-            Some((_, z)) => z.write_all(&mut self.stream, bytes).is_ok(),
-        }
+        self.stream.send(bytes, Instant::now() + PATIENCE).is_ok()
     }
 
-    /// Takes the ping and answers it.
+    /// Takes the ping and answers it, where there is one.
     pub fn shake(&mut self) {
-        if self.call() == Some(0) {
+        if matches!(self.server, Server::Avro(_)) && self.call() == Some(0) {
             self.answer(Status::Ok);
         }
     }
@@ -165,12 +241,12 @@ impl Peer {
 
     /// Waits for the client to go; reads what it sends.
     pub fn hang(&mut self) {
-        while self.stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {}
+        while self.read(&mut [0; 4096]) > 0 {}
     }
 
     /// The connection will be reset when the script ends, not closed.
     pub fn reset(&mut self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 

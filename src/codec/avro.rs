@@ -16,25 +16,20 @@ mod recorded;
 mod server;
 mod wire;
 
-pub use caller::{stranger, Caller, Reply, ReplyError};
+pub use super::rpc::{Reply, ReplyError, Status};
+pub use caller::{stranger, Caller};
 pub use frame::Frames;
 pub use server::Server;
 
-/// The answer to a call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Status {
-    Ok,
-    Failed,
-    Unknown,
+/// A status as on the wire: the symbol's place in the enum, zig-zag. There is no ERROR in it.
+fn byte(status: Status) -> u8 {
+    match status {
+        Status::Ok => 0,
+        Status::Failed | Status::Error => 2,
+        Status::Unknown => 4,
+    }
 }
 
-impl Status {
-    /// As on the wire: the symbol's place in the enum, zig-zag.
-    fn byte(self) -> u8 {
-        2 * self as u8
-    }
-
-    fn of(index: i64) -> Option<Status> {
-        [Status::Ok, Status::Failed, Status::Unknown].get(usize::try_from(index).ok()?).copied()
-    }
+fn status(index: i64) -> Option<Status> {
+    [Status::Ok, Status::Failed, Status::Unknown].get(usize::try_from(index).ok()?).copied()
 }

@@ -49,7 +49,12 @@ pub enum Reply {
 
 /// Why a connection is of no use any more.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ReplyError(pub String);
+pub enum ReplyError {
+    /// The first answer is of another protocol: [`stranger`](super::avro::stranger) says what it looks like. No byte of it
+    /// was taken.
+    Stranger,
+    Nonsense(String),
+}
 
 /// Why a message's events are not a batch.
 #[derive(Debug, PartialEq, Eq)]

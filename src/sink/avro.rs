@@ -1,16 +1,9 @@
-//! The avro sink: batches to an Avro source, each in one call, committed when its answer says that it is stored.
-//!
-//! One connection, opened at the start, and anew for the next batch when it failed, when the server has closed it, or
-//! every so often if told so. Where no answer comes a batch may be stored although it is sent again: that is logged and
-//! counted. Called by its sink thread only, for at most the two time-outs at a time; no locks.
+//! The avro sink: batches to an avro source. Called by its sink thread only; no locks.
 
-use crate::channel::Take;
-use crate::client::{self, Address, Connection, Error, Outcome, Settings};
-use crate::component::{Sink, SinkError, SinkParts, SinkSpec};
-use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
-use crate::counters::SinkCounters;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use super::rpc;
+use crate::client::{self, Protocol};
+use crate::component::{Sink, SinkParts, SinkSpec};
+use crate::config::{Context, Declared, Kind, Spec};
 
 pub static SPEC: SinkSpec = Spec {
     declared: Declared {
@@ -18,21 +11,7 @@ pub static SPEC: SinkSpec = Spec {
         name: "avro",
         class: "org.apache.flume.sink.AvroSink",
         help: "Sends events to an avro source: the next agent, flumed or Flume",
-        keys: &[
-            &[
-                Key::new("hostname", Type::Text, Default::Required, "the server's name or address"),
-                Key::new("port", Type::Int(1, 65535), Default::Required, "the server's port"),
-                Key::new(
-                    "reset-connection-interval",
-                    Type::Seconds(0, i32::MAX as i64),
-                    Default::Is("0"),
-                    "seconds after which it connects anew, for load balancers between; 0: never",
-                )
-                .or_default_if_out_of_range(),
-            ],
-            client::CONNECTION,
-            client::TLS,
-        ],
+        keys: &[rpc::KEYS, client::CALLS, client::COMPRESSION, client::TLS],
         batch_key: Some("batch-size"),
         check: Some(client::check_tls),
         advice: Some(client::advise_tls),
@@ -40,112 +19,12 @@ pub static SPEC: SinkSpec = Spec {
             "a batch that takes more than 32 MiB is sent in several calls",
             "the name is looked up at each connect, and all its addresses are tried",
             "request-timeout is for the whole call; Flume's is for the answer",
+            "a truststore is read with the first connection and when certificates are read again; Flume reads it at each",
         ],
     },
     build,
 };
 
 fn build(ctx: &Context, parts: SinkParts) -> Box<dyn Sink> {
-    let port = ctx.int("port").and_then(|p| u16::try_from(p).ok()).expect("is required, and a port");
-    Box::new(AvroSink {
-        name: ctx.name().to_owned(),
-        address: Address::new(ctx.text("hostname").expect("is required"), port),
-        settings: client::settings(ctx),
-        reset_after: ctx.duration("reset-connection-interval").filter(|d| !d.is_zero()),
-        batch_size: ctx.size("batch-size"),
-        counters: parts.counters,
-        open: None,
-    })
+    rpc::build(ctx, parts, Protocol::Avro)
 }
-
-struct AvroSink {
-    name: String,
-    address: Address,
-    settings: Settings,
-    /// `None`: never.
-    reset_after: Option<Duration>,
-    batch_size: usize,
-    counters: Arc<SinkCounters>,
-    /// With the time since when.
-    open: Option<(Connection, Instant)>,
-}
-
-impl AvroSink {
-    /// The connection, opened if there is none that can be used.
-    fn connection(&mut self) -> Result<&mut Connection, Error> {
-        if let Some((connection, since)) = &mut self.open {
-            let is_due = self.reset_after.is_some_and(|after| since.elapsed() >= after);
-            if is_due {
-                log::debug!("sink {}: reset-connection-interval is over", self.name);
-            }
-            if is_due || !connection.is_usable() {
-                self.close();
-            }
-        }
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => {
-                let connection = Connection::open(&self.address, &self.settings)
-                    .inspect_err(|_| self.counters.connection_failed.one())?;
-                self.counters.connection_created.one();
-                log::info!("sink {}: connected to {}", self.name, self.address);
-                (connection, Instant::now())
-            }
-        };
-        Ok(&mut self.open.insert(open).0)
-    }
-
-    fn close(&mut self) {
-        if self.open.take().is_some() {
-            self.counters.connection_closed.one();
-            log::info!("sink {}: the connection to {} has ended", self.name, self.address);
-        }
-    }
-
-    /// Notes what a failed call may have left at the server.
-    fn note(&mut self, e: &Error) {
-        if matches!(e.outcome, Outcome::Unknown | Outcome::NotSent) {
-            self.close();
-        }
-        let n = e.maybe_stored();
-        if n > 0 {
-            self.counters.possibly_repeated.add(n);
-            log::warn!(
-                "sink {}: {n} events may be stored at {} already and will be sent again: {e}",
-                self.name,
-                self.address
-            );
-        }
-    }
-}
-
-impl Sink for AvroSink {
-    /// One that cannot connect has not started: it is tried again, and in a group another takes meanwhile.
-    fn start(&mut self) -> Result<(), SinkError> {
-        self.connection().map(|_| ()).map_err(|e| SinkError::destination(e.why))
-    }
-
-    fn batch_size(&self) -> usize {
-        self.batch_size
-    }
-
-    fn deliver(&mut self, batch: &Take) -> Result<(), SinkError> {
-        let sent =
-            self.connection().and_then(|c| c.append_events(batch.len(), |from| batch.events().skip(from)));
-        let Err(e) = sent else { return Ok(()) };
-        self.note(&e);
-        Err(match e.outcome {
-            Outcome::NotSent | Outcome::Unknown => SinkError::destination(e.why),
-            Outcome::Refused => SinkError::unknown(e.why),
-            Outcome::TooLarge => SinkError::events(e.why),
-        })
-    }
-
-    fn stop(&mut self) -> Result<(), SinkError> {
-        self.close();
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests;

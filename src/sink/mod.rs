@@ -9,10 +9,12 @@ mod avro;
 pub mod file_roll;
 mod logger;
 mod null;
+mod rpc;
 #[cfg(test)]
 pub(crate) mod testing;
+mod thrift;
 
 /// Every sink type.
 pub use file_roll::PATH_MANAGERS;
 
-pub static ALL: &[&SinkSpec] = &[&avro::SPEC, &file_roll::SPEC, &logger::SPEC, &null::SPEC];
+pub static ALL: &[&SinkSpec] = &[&avro::SPEC, &file_roll::SPEC, &logger::SPEC, &null::SPEC, &thrift::SPEC];

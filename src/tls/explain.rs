@@ -33,11 +33,30 @@ pub fn explain(e: &Error) -> String {
     }
 }
 
+/// Whether it is the peer's word that our certificate is not good enough, or missing.
+pub fn is_refusal(e: &Error) -> bool {
+    use AlertDescription::*;
+    let Error::AlertReceived(alert) = e else { return false };
+    matches!(
+        alert,
+        BadCertificate
+            | UnsupportedCertificate
+            | CertificateRevoked
+            | CertificateExpired
+            | CertificateUnknown
+            | UnknownCA
+            | AccessDenied
+            | CertificateRequired
+    )
+}
+
 fn certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => "nobody who is trusted (truststore) has signed it".to_owned(),
-        CertificateError::Expired => "it has expired".to_owned(),
-        CertificateError::NotValidYet => "it is not valid yet".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".to_owned()
+        }
         CertificateError::BadEncoding => {
             "it cannot be read, or is of X.509 version 1: certificates need version 3".to_owned()
         }

@@ -3,7 +3,7 @@
 //! What has to be sent is put into memory of the owner's, who sends it: handshake messages and alerts too. Belongs to one
 //! connection, on its thread.
 
-use super::explain::explain;
+use super::explain::{explain, is_refusal};
 use rustls::Connection;
 use std::io::{self, Read, Write};
 
@@ -17,13 +17,14 @@ pub struct Session {
     /// What was found wrong behind bytes that were read first.
     wrong: Option<io::Error>,
     has_come: bool,
+    is_refused: bool,
 }
 
 impl Session {
     pub(super) fn new(mut tls: Connection) -> Session {
         // What is put into a session is taken out of it at once.
         tls.set_buffer_limit(None);
-        Session { tls: Box::new(tls), is_shaken: false, wrong: None, has_come: false }
+        Session { tls: Box::new(tls), is_shaken: false, wrong: None, has_come: false, is_refused: false }
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -38,11 +39,23 @@ impl Session {
         }
     }
 
+    /// Whether the peer has refused our certificate. It has looked at nothing of what was sent then, although a client of
+    /// TLS 1.3 hears of it when its own part of the handshake is over.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
     /// The version and cipher suite, for logs.
     pub fn describe(&self) -> String {
         let version = self.tls.protocol_version().and_then(|v| v.as_str()).unwrap_or("no version");
         let suite = self.tls.negotiated_cipher_suite().and_then(|s| s.suite().as_str()).unwrap_or("no suite");
         format!("{version}, {suite}")
+    }
+
+    /// Takes in what has come of the handshake, for one who waits for nothing but its end; how many bytes, 0 at the end of
+    /// the stream. Errors as with [`read`](Session::read).
+    pub fn shake(&mut self, from: &mut dyn Read) -> io::Result<usize> {
+        self.more(from)
     }
 
     /// Reads what the peer has sent, from records that `from` gives: 0 at its end. What is wrong with the records is
@@ -83,7 +96,10 @@ impl Session {
         }
         let n = self.tls.read_tls(from)?;
         self.has_come |= n > 0;
-        self.tls.process_new_packets().map_err(|e| wrong(&explain(&e)))?;
+        if let Err(e) = self.tls.process_new_packets() {
+            self.is_refused |= is_refusal(&e);
+            return Err(wrong(&explain(&e)));
+        }
         match n {
             // One that only looks whether somebody listens says nothing.
             0 if self.tls.is_handshaking() && self.has_come => {

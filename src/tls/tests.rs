@@ -4,14 +4,14 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[path = "../../tests/pki.rs"]
-mod pki;
+pub mod pki;
 use pki::{Certified, Pki};
 
 /// A directory that is deleted.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub fn new() -> Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("flumed-tls-{}-{n}", std::process::id()));
@@ -19,13 +19,13 @@ impl Folder {
         Folder(path)
     }
 
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, bytes).unwrap();
         path
     }
 
-    fn store(&self, name: &str, bytes: impl AsRef<[u8]>) -> StoreFile {
+    pub fn store(&self, name: &str, bytes: impl AsRef<[u8]>) -> StoreFile {
         StoreFile { path: self.file(name, bytes), password: "changeit".to_owned() }
     }
 }

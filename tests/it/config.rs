@@ -118,6 +118,7 @@ a1.sinks.k2.type = null
 a1.sinks.k2.channel = c1
 a1.sinks.k2.maxDeliveryAttempts = often
 a1.sinks.k2.deadLetterFile = dead
+a1.sinks.k1.private-key = key.pem
 ";
     std::fs::write(folder.path("a1.conf"), text).unwrap();
     let (code, out, _) = flumed(&folder.path(""), &["check", "-n", "a1", "-f", "a1.conf"]);
@@ -126,7 +127,7 @@ a1.sinks.k2.deadLetterFile = dead
         "a1.conf:9: a1.sources.r1.compression-type: ",
         "a1.conf:11: a1.sources.r1.ipFilterRules: ",
         "a1.conf:15: a1.sinks.k1.port: ",
-        "a1.conf:16: a1.sinks.k1.ssl: ",
+        "a1.conf:22: a1.sinks.k1.private-key: needs certificate",
         "a1.conf:17: a1.sinks.k1.batch-size: 1000 (line 17) is more than ",
         "a1.conf:20: a1.sinks.k2.maxDeliveryAttempts: ",
     ] {

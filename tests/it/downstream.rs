@@ -1,16 +1,21 @@
-//! What an avro sink delivers to: a server that takes its connections and answers its calls one by one, as a test says.
+//! What an avro or thrift sink delivers to: a server that takes its connections and answers its calls one by one, as a
+//! test says.
 
-use crate::util::{wait, PATIENCE};
-use flumed::codec::avro::{Server, Status};
-use flumed::codec::{Chunk, Then};
+use crate::util::wait;
+use flumed::codec::avro::Status;
+use flumed::codec::{avro, thrift, Chunk, Decoded, Then};
 use flumed::event::{Batch, Buffer};
-use std::io::{Read, Write};
+use flumed::tls::{self, Session};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub struct Downstream {
     pub address: SocketAddr,
     listener: TcpListener,
+    is_thrift: bool,
+    tls: Option<tls::Server>,
 }
 
 impl Downstream {
@@ -21,7 +26,15 @@ impl Downstream {
     pub fn at(address: SocketAddr) -> Downstream {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
-        Downstream { address: listener.local_addr().unwrap(), listener }
+        Downstream { address: listener.local_addr().unwrap(), listener, is_thrift: false, tls: None }
+    }
+
+    pub fn thrift() -> Downstream {
+        Downstream { is_thrift: true, ..Downstream::new() }
+    }
+
+    pub fn over(self, tls: tls::Server) -> Downstream {
+        Downstream { tls: Some(tls), ..self }
     }
 
     /// Where one can be later, and nobody is yet.
@@ -37,23 +50,45 @@ impl Downstream {
             accepted.is_some()
         });
         let stream = accepted.unwrap().0;
-        stream.set_nonblocking(false).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Peer { stream, server: Server::new(1 << 20), unread: Vec::new() }
+        stream.set_nonblocking(true).unwrap();
+        let server = match self.is_thrift {
+            true => Server::Thrift(thrift::Server::new(1 << 20, Arc::default())),
+            false => Server::Avro(avro::Server::new(1 << 20)),
+        };
+        let session = self.tls.as_ref().map(|tls| tls.accept().unwrap());
+        Peer { stream, session, server, unread: Vec::new() }
     }
 
     /// The next connection, with the handshake behind it.
     pub fn accept(&self) -> Peer {
         let mut peer = self.accept_silent();
+        if self.is_thrift {
+            return peer;
+        }
         assert_eq!(peer.call(), [""; 0], "the sink asks before it sends");
         peer.answer(Status::Ok);
         peer
     }
 }
 
+enum Server {
+    Avro(avro::Server),
+    Thrift(thrift::Server),
+}
+
+impl Server {
+    fn decode(&mut self, chunk: &Chunk<'_>, batch: &mut Batch) -> Decoded {
+        match self {
+            Server::Avro(s) => s.decode(chunk, 1000, batch),
+            Server::Thrift(s) => s.decode(chunk, 1000, batch),
+        }
+    }
+}
+
 /// The server's end of a connection. Dropped, it is closed.
 pub struct Peer {
     stream: TcpStream,
+    session: Option<Session>,
     server: Server,
     unread: Vec<u8>,
 }
@@ -65,23 +100,49 @@ impl Peer {
             let buffer = Buffer::owned(std::mem::take(&mut self.unread));
             let mut batch = Batch::new();
             let chunk = Chunk { buffer: &buffer, from: 0, to: buffer.len() };
-            let decoded = self.server.decode(&chunk, 1000, &mut batch);
+            let decoded = self.server.decode(&chunk, &mut batch);
             self.unread = buffer[decoded.used..].to_vec();
             if let Then::Call(_) = decoded.then {
                 return batch.iter().map(|e| String::from_utf8(e.body().to_vec()).unwrap()).collect();
             }
             assert_eq!(decoded.then, Then::NeedMore);
             let mut piece = [0; 4096];
-            let n = self.stream.read(&mut piece).unwrap();
+            let n = self.read(&mut piece).unwrap();
             assert!(n > 0, "the sink has closed");
             self.unread.extend_from_slice(&piece[..n]);
         }
     }
 
+    /// What comes next; what was wrong with TLS, if something was.
+    pub fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let mut got = Ok(0);
+        wait(true, || {
+            got = match &mut self.session {
+                None => self.stream.read(piece),
+                Some(session) => {
+                    let got = session.read(&mut self.stream, piece);
+                    let mut records = Vec::new();
+                    session.take_records(&mut records);
+                    let _ = self.stream.write_all(&records);
+                    got
+                }
+            };
+            !matches!(&got, Err(e) if e.kind() == ErrorKind::WouldBlock)
+        });
+        got
+    }
+
     /// Answers the call that is longest without an answer. The sink may have gone.
     pub fn answer(&mut self, status: Status) {
         let mut answer = Vec::new();
-        self.server.answer(status, &mut answer);
+        match &mut self.server {
+            Server::Avro(s) => s.answer(status, &mut answer),
+            Server::Thrift(s) => s.answer(status, &mut answer),
+        }
+        if let Some(session) = &mut self.session {
+            let text = std::mem::take(&mut answer);
+            session.put(&text, &mut answer);
+        }
         let _ = self.stream.write_all(&answer);
     }
 

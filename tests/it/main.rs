@@ -19,8 +19,11 @@ mod letters;
 mod limits;
 mod monitor;
 mod origin;
+#[path = "../pki.rs"]
+mod pki;
 mod reload;
 mod retry;
+mod rpc_sinks;
 mod scale;
 mod script;
 mod selectors;

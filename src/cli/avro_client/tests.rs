@@ -1,6 +1,6 @@
 use super::*;
 use crate::client::testing::{dead_port, Scripted};
-use crate::codec::avro::Status;
+use crate::codec::rpc::Status;
 use crate::lifecycle::CONFIGURATION;
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::client::testing::{batch, dead_port, Peer, Scripted};
+use crate::client::connector::Connector;
+use crate::client::testing::{batch, dead_port, Peer, Scripted, Server, Speaks};
 use Outcome::{NotSent, Refused, Unknown};
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -9,11 +10,11 @@ fn settings(deflate: Option<u32>) -> Settings {
 }
 
 fn hasty() -> Settings {
-    Settings { connect_timeout: SHORT, request_timeout: SHORT, deflate: None }
+    Settings { connect_timeout: SHORT, request_timeout: SHORT, ..Settings::default() }
 }
 
 fn open_with(server: &Scripted, settings: &Settings) -> Result<Connection, Error> {
-    Connection::open(&Address::new("127.0.0.1", server.port), settings)
+    Connector::new("test", settings.clone()).open(&Address::new("127.0.0.1", server.port))
 }
 
 fn open(server: &Scripted) -> Connection {
@@ -43,7 +44,9 @@ fn outcome(settings: &Settings, script: impl Fn(&mut Peer) + Send + Sync + 'stat
 #[test]
 fn events_arrive_and_are_acknowledged() {
     for level in [None, Some(1), Some(6)] {
-        let server = Scripted::with(level.is_some(), |_, peer| peer.serve(Status::Ok));
+        let server = Scripted::with(Speaks { deflate: level.is_some(), ..Speaks::default() }, |_, peer| {
+            peer.serve(Status::Ok)
+        });
         let mut c = open_with(&server, &settings(level)).unwrap();
         let (first, long) = (batch(&["one", "größe ☃"]), "x".repeat(300_000));
         c.append_batch(&first).unwrap();
@@ -64,7 +67,8 @@ fn text(event: &crate::codec::feed::Seen) -> String {
 #[test]
 fn a_time_out_may_be_endless() {
     let server = Scripted::good();
-    let endless = Settings { connect_timeout: Duration::MAX, request_timeout: Duration::MAX, deflate: None };
+    let (connect_timeout, request_timeout) = (Duration::MAX, Duration::MAX);
+    let endless = Settings { connect_timeout, request_timeout, ..Settings::default() };
     open_with(&server, &endless).unwrap().append_batch(&batch(&["a"])).unwrap();
 }
 
@@ -74,7 +78,7 @@ fn a_server_that_wants_the_text_gets_it() {
     let server = Scripted::new(move |_, peer| {
         assert_eq!(peer.call(), Some(0));
         peer.send(&none);
-        peer.server = crate::codec::avro::Server::new(1 << 20);
+        peer.server = Server::new(false);
         peer.serve(Status::Ok);
     });
     open(&server).append_batch(&batch(&["a"])).unwrap();
@@ -181,7 +185,7 @@ fn who_speaks_no_avro_is_not_connected_to() {
     assert!(said(&hasty(), Peer::hang).contains("no answer within 200 ms"));
     let plain = said(&settings(Some(6)), |p| p.send(b"\0\0\0\x01\0\0\0\x01"));
     assert!(plain.contains("compression-type"), "{plain}");
-    let e = Connection::open(&Address::new("127.0.0.1", dead_port()), &hasty()).err().unwrap();
+    let e = Connector::new("test", hasty()).open(&Address::new("127.0.0.1", dead_port())).err().unwrap();
     assert!(e.outcome == NotSent && e.why.contains("refused"), "{e}");
 }
 
@@ -238,3 +242,6 @@ fn a_batch_beyond_one_call_takes_several() {
     let sizes: Vec<usize> = server.calls().iter().map(Vec::len).collect();
     assert_eq!(sizes, [3, 2, 3, 2]);
 }
+
+mod thrift;
+mod tls;

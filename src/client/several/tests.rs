@@ -1,6 +1,6 @@
 use super::*;
 use crate::client::testing::{batch, dead_port, Peer, Scripted};
-use crate::codec::avro::Status;
+use crate::codec::rpc::Status;
 
 /// A client of this type for servers at these ports.
 fn client(kind: &str, ports: &[u16], more: &[(&str, &str)]) -> Client {

@@ -8,34 +8,15 @@ use super::event::put_event;
 use super::frame::{self, Frames, Message};
 use super::handshake::{self, Match};
 use super::protocol::Hash;
+use super::status;
 use super::wire::{self, put_bytes, put_long, Input, Malformed};
-use super::Status;
+use crate::codec::rpc::{Reply, ReplyError};
 use crate::event::EventRef;
 
 /// More than any answer has, were it an error with a long text.
 const LONGEST_REPLY: usize = 4 << 20;
 /// No server takes more, with the handshake and the call's name.
 const LARGEST: usize = frame::LARGEST - (64 << 10);
-
-/// An answer.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Reply {
-    Status(Status),
-    /// The server could not carry out the call; its words.
-    Error(String),
-    /// A ping's.
-    Pong,
-    /// The call was not carried out: make it again.
-    Again,
-}
-
-/// Why a connection is of no use any more.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ReplyError {
-    /// The first answer is no Avro RPC: [`stranger`] says what it looks like. No byte of it was taken.
-    Stranger,
-    Nonsense(String),
-}
 
 impl From<Malformed> for ReplyError {
     fn from(Malformed(why): Malformed) -> ReplyError {
@@ -214,7 +195,7 @@ fn outcome(input: &mut Input<'_>) -> wire::Result<Reply> {
     input.skip_map()?;
     if input.take(1)? == [0] {
         let index = input.long()?;
-        return Status::of(index).map(Reply::Status).ok_or(Malformed("a status out of range"));
+        return status(index).map(Reply::Status).ok_or(Malformed("a status out of range"));
     }
     // The only error there is in the protocol is a string.
     if input.long()? != 0 {
@@ -226,6 +207,7 @@ fn outcome(input: &mut Input<'_>) -> wire::Result<Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::rpc::Status;
     use crate::event::{Batch, Body};
 
     fn batch(bodies: &[&str]) -> Batch {

@@ -233,7 +233,8 @@ pub fn text(bytes: &[u8]) -> Option<String> {
 fn guess(bytes: &[u8]) -> Option<String> {
     let looks_like = |what: &str| Some(format!("no Avro RPC: it looks like {what}"));
     match bytes {
-        [0x15 | 0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
+        [0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
+        [0x15, 3, 0..=4, ..] => looks_like("a TLS alert; ssl is to be true on both ends or on none"),
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
             looks_like("compression-type = deflate, which is to be set on both ends or on none")
         }

@@ -9,7 +9,7 @@ use super::event::{self, NoBatch};
 use super::frame::{self, Frames, Message};
 use super::handshake::{self, Match};
 use super::wire::{put_bytes, Input, Malformed};
-use super::Status;
+use super::{byte, Status};
 use crate::codec::rpc::{too_large, Events, Excess};
 use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Refusal, Then};
 use crate::event::{Batch, Own, Spares};
@@ -204,7 +204,7 @@ impl Open {
             handshake::put_response(&mut handshake, m);
         }
         match &self.answer {
-            Answer::Outcome => frame::put(out, self.serial, &[&handshake, &[0], &[0, status.byte()]]),
+            Answer::Outcome => frame::put(out, self.serial, &[&handshake, &[0], &[0, byte(status)]]),
             Answer::Nothing => frame::put(out, self.serial, &[&handshake]),
             Answer::Error(text) => {
                 let mut error = vec![1, 0];

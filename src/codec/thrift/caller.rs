@@ -75,8 +75,8 @@ impl Caller {
         let reply = match got {
             Ok(None) => Ok(None),
             Ok(Some(Frame::Message(message))) => reply(&message).map(Some),
-            Ok(Some(Frame::TooLarge(_, n))) => Err(ReplyError(format!("an answer of {n} bytes"))),
-            Err(why) => Err(ReplyError(why)),
+            Ok(Some(Frame::TooLarge(_, n))) => Err(ReplyError::Nonsense(format!("an answer of {n} bytes"))),
+            Err(why) => Err(ReplyError::Nonsense(why)),
         };
         (used, reply)
     }
@@ -97,7 +97,7 @@ fn reply(message: &[u8]) -> Result<(i32, Reply), ReplyError> {
         Some(Encoding::Binary) => outcome(&mut Input::binary(message, &at)),
         None => Err(Malformed("a frame without a message".to_owned())),
     };
-    read.map_err(|Malformed(why)| ReplyError(format!("an answer that makes no sense: {why}")))
+    read.map_err(|Malformed(why)| ReplyError::Nonsense(format!("an answer that makes no sense: {why}")))
 }
 
 fn outcome<P: Lengths>(input: &mut Input<'_, P>) -> input::Result<(i32, Reply)> {

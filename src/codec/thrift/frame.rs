@@ -135,6 +135,7 @@ fn guess(bytes: &[u8]) -> Option<String> {
     let looks_like = |what: &str| Some(format!("no framed Thrift: it looks like {what}"));
     match bytes {
         [0x16, 3, 0..=4, ..] => looks_like("TLS, which this port does not speak"),
+        [0x15, 3, 0..=4, ..] => looks_like("a TLS alert; ssl is to be true on both ends or on none"),
         [0x82, 0x21, ..] | [0x80, 1, ..] => looks_like("Thrift without frames (TFramedTransport)"),
         [b'G', b'E', b'T', b' ', ..] | [b'P', b'O', b'S', b'T', ..] => looks_like("HTTP"),
         // The first call's number; no message has one byte.

@@ -1,8 +1,14 @@
 use super::*;
-use crate::client::testing::{dead_port, Peer, Scripted};
-use crate::codec::avro::Status;
+use crate::client::testing::pki::Pki;
+use crate::client::testing::{dead_port, Folder, Peer, Scripted, Speaks};
+use crate::client::TLS;
+use crate::codec::rpc::Status;
+use crate::codec::thrift::Encoding;
 use crate::component::Fault;
-use crate::sink::testing::{build, context, problems, TestChannel};
+use crate::sink::avro::SPEC;
+use crate::sink::testing::{build, context, context_of, problems, TestChannel};
+use crate::sink::thrift;
+use crate::tls::{ClientAuth, Options, Trust};
 
 fn sink(port: u16, more: &[(&str, &str)]) -> (Box<dyn Sink>, Arc<SinkCounters>) {
     let port = port.to_string();
@@ -47,7 +53,7 @@ fn a_batch_is_a_call() {
 
 #[test]
 fn deflate_as_the_server() {
-    let server = Scripted::with(true, |_, peer| peer.serve(Status::Ok));
+    let server = Scripted::with(Speaks::deflate(), |_, peer| peer.serve(Status::Ok));
     let (mut k, _) = sink(server.port, &[("compression-type", "Deflate"), ("compression-level", "9")]);
     let channel = TestChannel::new(false);
     channel.put_lines(&["a"]);
@@ -141,15 +147,7 @@ fn a_connection_that_ended_while_idle_costs_nothing() {
     });
     let made = context(&SPEC, &[("hostname", "127.0.0.1"), ("port", &server.port.to_string())]);
     let counters = SinkCounters::new("k1");
-    let mut k = AvroSink {
-        name: "k1".into(),
-        address: Address::new(made.text("hostname").unwrap(), server.port),
-        settings: Settings::default(),
-        reset_after: None,
-        batch_size: 10,
-        counters: counters.clone(),
-        open: None,
-    };
+    let mut k = RpcSink::new(&made, SinkParts { counters: counters.clone() }, Protocol::Avro);
     let channel = TestChannel::new(false);
     for body in ["a", "b", "c"] {
         channel.put_lines(&[body]);
@@ -201,12 +199,9 @@ fn settings_fall_back_as_flumes() {
 }
 
 #[test]
-fn what_needs_tls_is_refused_and_what_means_nothing_without_it_is_told() {
+fn without_ssl_the_keys_of_tls_mean_nothing() {
     let with = |key, value| problems(&SPEC, &[("hostname", "h"), ("port", "1"), (key, value)]);
-    let said = with("ssl", "true");
-    assert!(said.len() == 1 && said[0].contains("not in this version yet"), "{said:?}");
-    // As in Flume the others mean nothing without it.
-    for key in client::TLS.iter().filter(|k| k.name != "ssl") {
+    for key in TLS.iter().filter(|k| k.name != "ssl") {
         assert_eq!(with(key.name, "true"), Vec::<String>::new());
         let server = [("hostname", "h"), ("port", "1"), ("ssl", "false"), (key.name, "true")];
         let told = client::advise_tls(&context(&SPEC, &server));
@@ -215,4 +210,72 @@ fn what_needs_tls_is_refused_and_what_means_nothing_without_it_is_told() {
         assert_eq!(names, expected);
     }
     assert_eq!(problems(&SPEC, &[]).len(), 2, "hostname and port");
+}
+
+#[test]
+fn thrift_has_keys_of_its_own() {
+    let with = |more: &[(&str, &str)]| {
+        let pairs = [&[("hostname", "h"), ("port", "1")], more].concat();
+        context_of(&thrift::SPEC.declared, &pairs)
+    };
+    let protocol = |text| crate::client::thrift(&with(&[("protocol", text)]).unwrap());
+    for (text, encoding) in [
+        ("compact", Encoding::Compact),
+        ("binary", Encoding::Binary),
+        ("BINARY", Encoding::Binary),
+        ("garbage", Encoding::Compact),
+    ] {
+        assert_eq!(protocol(text), Protocol::Thrift(encoding), "{text}");
+    }
+    let fine =
+        [("kerberos", "false"), ("maxConnections", "9"), ("client-keytab", "/k"), ("batch-size", "-1")];
+    assert_eq!(with(&fine).unwrap().size("batch-size"), 100);
+    let said =
+        with(&[("kerberos", "true"), ("ssl", "true"), ("private-key", "k"), ("verify-hostname", "false")])
+            .err()
+            .unwrap();
+    assert!(said.len() == 2 && said.concat().contains("no Kerberos here"), "{said:?}");
+}
+
+#[test]
+fn thrift_over_tls_in_both_encodings() {
+    let (folder, pki) = (Folder::new(), Pki::new("ca"));
+    let ca = folder.file("ca.pem", pki.certificate());
+    let own = folder.file("own.p12", pki.issue(&["client"]).pkcs12("secret"));
+    let (ca, own) = (ca.to_str().unwrap(), own.to_str().unwrap());
+    let asking = Options {
+        client_auth: ClientAuth::Need,
+        trust: Trust::Store(folder.store("ca.pem", pki.certificate())),
+        ..Options::default()
+    };
+    for protocol in ["compact", "Binary"] {
+        let speaks = Speaks::thrift().over_tls(&folder, &pki.issue(&["localhost"]), asking.clone());
+        let server = Scripted::with(speaks, |_, peer| peer.serve(Status::Ok));
+        let port = server.port.to_string();
+        let keys = [
+            ("hostname", "localhost"),
+            ("port", &port),
+            ("protocol", protocol),
+            ("ssl", "true"),
+            ("truststore", ca),
+            ("keystore", own),
+            ("keystore-password", "secret"),
+            ("verify-hostname", "true"),
+        ];
+        let (mut k, counters) = build(&thrift::SPEC, &keys);
+        k.start().unwrap();
+        let channel = TestChannel::new(false);
+        channel.put_lines(&["a", "b"]);
+        pass(&mut k, &channel).unwrap();
+        assert_eq!((bodies(&server), connections(&counters)), (vec!["a".into(), "b".into()], [1, 0, 0]));
+    }
+}
+
+#[test]
+fn a_truststore_that_is_not_there_is_tried_again() {
+    let server = Scripted::good();
+    let (mut k, counters) = sink(server.port, &[("ssl", "true"), ("truststore", "/no/such/file")]);
+    let e = k.start().unwrap_err();
+    assert!(e.fault == Fault::Destination && e.why.contains(": truststore: /no/such/file: "), "{e}");
+    assert_eq!((connections(&counters), server.connections()), ([0, 0, 1], 0));
 }
