@@ -39,4 +39,5 @@ pub mod serializer;
 pub mod sink;
 pub mod source;
 pub mod tls;
+pub mod tls_keys;
 pub mod unsupported;

@@ -166,9 +166,7 @@ impl Connection {
                     let why = format!("it answered call {of}, where {number} was the last");
                     return Err((Outcome::Unknown, why));
                 }
-                Err(ReplyError::Stranger) => {
-                    return Err((self.outcome_of_nonsense(), stranger(&self.rest)))
-                }
+                Err(ReplyError::Stranger) => return Err((self.outcome_of_nonsense(), stranger(&self.rest))),
                 Err(ReplyError::Nonsense(why)) => return Err((self.outcome_of_nonsense(), why)),
             }
             self.rest.drain(..used);

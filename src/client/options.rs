@@ -7,6 +7,7 @@ use super::{keys, tls_keys};
 use crate::config::{
     Catalog, Context, Declared, Default, Key, Kind, Place, Problem, Problems, Property, Severity, Type,
 };
+use crate::tls_keys as shared;
 use std::time::Duration;
 
 const OF_THRIFT: &str = "it is of Flume's Thrift client";
@@ -63,6 +64,9 @@ static DECLARED: Declared = Declared {
         keys::COMPRESSION,
         keys::THRIFT,
         tls_keys::TLS,
+        shared::IDENTITY,
+        shared::TRUST,
+        shared::LISTS,
     ],
     batch_key: None,
     check: Some(check),

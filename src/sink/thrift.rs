@@ -4,6 +4,7 @@ use super::rpc;
 use crate::client;
 use crate::component::{Sink, SinkParts, SinkSpec};
 use crate::config::{Context, Declared, Kind, Spec};
+use crate::tls_keys;
 
 pub static SPEC: SinkSpec = Spec {
     declared: Declared {
@@ -11,7 +12,7 @@ pub static SPEC: SinkSpec = Spec {
         name: "thrift",
         class: "org.apache.flume.sink.ThriftSink",
         help: "Sends events to a thrift source: the next agent, flumed or Flume",
-        keys: &[rpc::KEYS, client::CALLS, client::THRIFT, client::TLS],
+        keys: &[rpc::KEYS, client::CALLS, client::THRIFT, client::TLS, tls_keys::IDENTITY, tls_keys::TRUST, tls_keys::LISTS],
         batch_key: Some("batch-size"),
         check: Some(check),
         advice: Some(client::advise_tls),

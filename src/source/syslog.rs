@@ -11,6 +11,7 @@ use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::{self, Batch};
 use crate::net::{After, DatagramProtocol, Outcome, Peer, Protocol, Session, Wire};
+use crate::tls_keys;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ pub static TCP: SourceSpec = Spec {
         name: "syslogtcp",
         class: "org.apache.flume.source.SyslogTcpSource",
         help: "Syslog lines over TCP (RFC 3164 and 5424, ended by newline)",
-        keys: &[COMMON, TCP_ONLY, super::tls::KEYS],
+        keys: &[COMMON, TCP_ONLY, super::tls::KEYS, tls_keys::IDENTITY, tls_keys::TRUST, tls_keys::LISTS],
         batch_key: None,
         check: Some(check_tcp),
         advice: Some(super::tls::advice),

@@ -9,6 +9,7 @@ use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::Spares;
 use crate::net::{Peer, Protocol, Session, Wire};
+use crate::tls_keys;
 use std::sync::Arc;
 
 pub static SPEC: SourceSpec = Spec {
@@ -35,7 +36,7 @@ pub static SPEC: SourceSpec = Spec {
                 Key::new("agent-principal", Type::Text, Default::None, "of Kerberos").ignored(NO_KERBEROS),
                 Key::new("agent-keytab", Type::Text, Default::None, "of Kerberos").ignored(NO_KERBEROS),
             ],
-            super::tls::KEYS,
+            super::tls::KEYS, tls_keys::IDENTITY, tls_keys::TRUST, tls_keys::LISTS,
         ],
         batch_key: None,
         check: Some(check),

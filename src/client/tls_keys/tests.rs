@@ -2,6 +2,7 @@ use super::*;
 use crate::client::Client;
 use crate::config::testing::context;
 use crate::config::{Catalog, Declared, Kind};
+use crate::tls::{Identity, StoreFile};
 
 struct NoParts;
 
@@ -22,7 +23,7 @@ static DECLARED: Declared = Declared {
     name: "test",
     class: "",
     help: "",
-    keys: &[TLS],
+    keys: &[TLS, tls_keys::IDENTITY, tls_keys::TRUST, tls_keys::LISTS],
     batch_key: None,
     check: Some(check),
     advice: None,
@@ -56,7 +57,9 @@ fn without_ssl_they_mean_nothing() {
         ("exclude-protocols", "TLSv1.2,TLSv1.3"),
     ];
     let ctx = of(&all);
-    assert_eq!((options(&ctx), advice(&ctx), check(&ctx)), (None, vec![], vec![]));
+    assert_eq!((options(&ctx), check(&ctx)), (None, vec![]));
+    let told: Vec<&str> = advice(&ctx).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(told, ["certificate", "truststore-type", "include-protocols", "exclude-protocols"]);
 }
 
 #[test]

@@ -179,7 +179,9 @@ impl Caller {
 /// What a server's first words look like that are no frame.
 pub fn stranger(bytes: &[u8]) -> String {
     match (bytes, frame::text(bytes)) {
-        ([0x15 | 0x16, 3, ..], _) => "it answered in TLS, which is not in this version yet".to_owned(),
+        ([0x15 | 0x16, 3, ..], _) => {
+            "it answered in TLS: ssl is to be true on both ends or on none".to_owned()
+        }
         ([0x78, 0x01 | 0x5e | 0x9c | 0xda, ..], _) => {
             "it answered compressed: compression-type = deflate is to be set on both ends or on none"
                 .to_owned()

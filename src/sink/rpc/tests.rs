@@ -5,10 +5,12 @@ use crate::client::TLS;
 use crate::codec::rpc::Status;
 use crate::codec::thrift::Encoding;
 use crate::component::Fault;
+use crate::config::Type;
 use crate::sink::avro::SPEC;
 use crate::sink::testing::{build, context, context_of, problems, TestChannel};
 use crate::sink::thrift;
 use crate::tls::{ClientAuth, Options, Trust};
+use crate::tls_keys;
 
 fn sink(port: u16, more: &[(&str, &str)]) -> (Box<dyn Sink>, Arc<SinkCounters>) {
     let port = port.to_string();
@@ -201,12 +203,13 @@ fn settings_fall_back_as_flumes() {
 #[test]
 fn without_ssl_the_keys_of_tls_mean_nothing() {
     let with = |key, value| problems(&SPEC, &[("hostname", "h"), ("port", "1"), (key, value)]);
-    for key in TLS.iter().filter(|k| k.name != "ssl") {
+    let all = [TLS, tls_keys::IDENTITY, tls_keys::TRUST, tls_keys::LISTS].concat();
+    for key in all.iter().filter(|k| k.name != "ssl") {
         assert_eq!(with(key.name, "true"), Vec::<String>::new());
         let server = [("hostname", "h"), ("port", "1"), ("ssl", "false"), (key.name, "true")];
         let told = client::advise_tls(&context(&SPEC, &server));
         let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
-        let expected: &[&str] = if key.name == "trust-all-certs" { &[] } else { &[key.name] };
+        let expected: &[&str] = if key.ty == Type::Bool { &[] } else { &[key.name] };
         assert_eq!(names, expected);
     }
     assert_eq!(problems(&SPEC, &[]).len(), 2, "hostname and port");

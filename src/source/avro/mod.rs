@@ -18,6 +18,7 @@ use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::event::Spares;
 use crate::net::{Peer, Protocol, Session, Wire};
+use crate::tls_keys;
 use ip_filter::IpFilter;
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ pub static SPEC: SourceSpec = Spec {
                 Default::Is("67108864"),
                 "bytes of the largest call; a larger one is refused",
             ),
-        ], super::tls::KEYS],
+        ], super::tls::KEYS, tls_keys::IDENTITY, tls_keys::TRUST, tls_keys::LISTS],
         batch_key: None,
         check: Some(check),
         advice: Some(advice),

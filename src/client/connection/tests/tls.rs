@@ -145,7 +145,7 @@ fn plain_text_to_a_server_with_tls_is_no_batch() {
         let opened = open_with(&server, &Settings { protocol, ..Settings::default() });
         let e = opened.and_then(|mut c| c.append_batch(&batch(&["a"]))).unwrap_err();
         assert_eq!((e.outcome, e.maybe_stored()), (NotSent, 0), "{e}");
-        assert!(e.why.contains("a TLS alert; ssl is to be true on both ends"), "{e}");
+        assert!(e.why.contains("ssl is to be true on both ends"), "{e}");
     }
 }
 
