@@ -6,7 +6,7 @@ use crate::config::Kind;
 
 /// Types of this version's future, by short name or the end of the class name.
 const LATER: &[(Kind, &[&str])] = &[
-    (Kind::Source, &["thrift", "spooldir", "taildir", "http", "jms"]),
+    (Kind::Source, &["spooldir", "taildir", "http", "jms"]),
     (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
     (Kind::Channel, &["KafkaChannel"]),
     (Kind::Sink, &["hdfs", "http", "KafkaSink"]),
@@ -132,7 +132,7 @@ mod tests {
         let say = |k, t: &str| component(k, t).unwrap_or_default();
         assert!(say(Kind::Sink, "hbase2").contains("use hdfs or Kafka"));
         assert!(say(Kind::Sink, "org.apache.flume.sink.hdfs.HDFSEventSink").contains("yet"));
-        assert!(say(Kind::Source, "org.apache.flume.source.ThriftSource").contains("yet"));
+        assert!(say(Kind::Source, "org.apache.flume.source.SpoolDirectorySource").contains("yet"));
         assert!(say(Kind::Channel, "org.apache.flume.channel.kafka.KafkaChannel").contains("yet"));
         let morphline = "org.apache.flume.sink.solr.morphline.MorphlineInterceptor$Builder";
         assert!(say(Kind::Interceptor, morphline).contains("JVM"));
