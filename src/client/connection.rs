@@ -66,6 +66,7 @@ impl Connection {
                 Ok(other) => format!("an answer that makes no sense: {other:?}"),
                 Err((_, why)) => why,
             };
+            let failed = failed.strip_prefix("no Avro RPC: ").unwrap_or(&failed);
             return Err(not_sent(format!("no Avro RPC with {to}: {failed}")));
         }
     }

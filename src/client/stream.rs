@@ -26,7 +26,12 @@ impl Stream {
         until: Instant,
     ) -> Result<Stream, String> {
         let socket = dial::dial(to, until).map_err(|why| format!("cannot connect to {to}: {why}"))?;
-        let no_tls = |why: String| format!("no TLS with {to}: {why}");
+        let hint = match (settings.deflate, tls) {
+            (Some(_), Some(_)) => "; is compression-order as the server has it?",
+            _ => "",
+        };
+        let no_tls =
+            |why: String| format!("no TLS with {to}: {}{hint}", why.strip_prefix("no TLS: ").unwrap_or(&why));
         let session = tls.map(|tls| tls.connect(to.host())).transpose().map_err(no_tls)?;
         let mut stream = Stream::over(socket, session, settings.deflate, settings.order);
         match stream.shake(until) {
@@ -37,7 +42,7 @@ impl Stream {
             }
             // Its own words, or those of whoever has found its certificate wrong.
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(no_tls(e.to_string())),
-            Err(e) => Err(no_tls(format!("{e}; is it ssl = true there, too?"))),
+            Err(e) => Err(no_tls(format!("{e}; is ssl = true there, too?"))),
         }
     }
 

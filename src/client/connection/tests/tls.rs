@@ -60,6 +60,7 @@ fn deflate_goes_below_or_above() {
         let other = if order == Order::Text { Order::Records } else { Order::Text };
         let e = open_with(&server, &Settings { connect_timeout: SHORT, ..with(other) }).err().unwrap();
         assert!(e.outcome == NotSent && e.why.contains("no TLS with 127.0.0.1"), "{e}");
+        assert!(e.why.ends_with("is compression-order as the server has it?"), "{e}");
     }
 }
 
