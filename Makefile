@@ -21,6 +21,7 @@ check: layers
 	    "or (Debian) apt-get install rustfmt-web rust-web-clippy"; exit 1; }
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --no-default-features -- -D warnings
 	$(MAKE) test
 
 # Who may import whom.

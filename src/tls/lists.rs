@@ -4,6 +4,8 @@
 //! for nothing: it is told as a doubt, and it is a fault when nothing is left.
 
 use super::{Fault, Lists, What};
+use rustls::crypto::ring::default_provider;
+use rustls::crypto::CryptoProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
@@ -20,7 +22,19 @@ fn is_chosen(name: &str, include: &[String], exclude: &[String]) -> bool {
     (include.is_empty() || has(include)) && !has(exclude)
 }
 
-pub fn suites(lists: &Lists, mut all: Vec<SupportedCipherSuite>) -> Result<Vec<SupportedCipherSuite>, Fault> {
+/// rustls with these suites.
+pub fn provider(lists: &Lists) -> Result<CryptoProvider, Fault> {
+    let mut provider = default_provider();
+    provider.cipher_suites = suites(lists, provider.cipher_suites)?;
+    Ok(provider)
+}
+
+/// What is wrong with them: that they leave nothing.
+pub fn fault(lists: &Lists) -> Option<Fault> {
+    provider(lists).and_then(|p| versions(lists, &p.cipher_suites)).err()
+}
+
+fn suites(lists: &Lists, mut all: Vec<SupportedCipherSuite>) -> Result<Vec<SupportedCipherSuite>, Fault> {
     all.retain(|s| is_chosen(&name(s), &lists.include_suites, &lists.exclude_suites));
     match all.is_empty() {
         true => Err(Fault::new(What::Suites, format!("no cipher suite is left; there are {}", known()))),
@@ -50,7 +64,7 @@ pub fn versions(
 }
 
 fn known() -> String {
-    let all = rustls::crypto::ring::default_provider().cipher_suites;
+    let all = default_provider().cipher_suites;
     all.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
