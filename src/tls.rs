@@ -209,6 +209,15 @@ impl Server {
         Server(Side::new(owner, options, server))
     }
 
+    /// Whether clients that one of them has let in can go on with the other.
+    pub fn asks_the_same(&self, other: &Server) -> bool {
+        let asked = |s: &Server| {
+            let o = s.0.options.clone();
+            (o.client_auth, o.trust, o.lists)
+        };
+        asked(self) == asked(other)
+    }
+
     /// A session for a connection that came in.
     pub fn accept(&self) -> Result<Session, String> {
         let c = rustls::ServerConnection::new(self.0.config().map_err(|f| f.why)?)
