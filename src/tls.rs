@@ -88,18 +88,6 @@ pub struct Lists {
     pub exclude_suites: Vec<String>,
 }
 
-impl Lists {
-    /// What is odd about them: names that stand for nothing here.
-    pub fn doubts(&self) -> Vec<(What, String)> {
-        lists::doubts(self)
-    }
-
-    /// What is wrong with them: that they leave nothing.
-    pub fn fault(&self) -> Option<Fault> {
-        provider(self).and_then(|p| lists::versions(self, &p.cipher_suites)).err()
-    }
-}
-
 /// The part of the options that is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -171,11 +159,7 @@ static LIVING: Mutex<Vec<Weak<dyn Reread>>> = Mutex::new(Vec::new());
 
 /// Reads all files again; returns those components whose files have changed or are of no use.
 pub fn reread() -> Vec<Reading> {
-    let living: Vec<Arc<dyn Reread>> = {
-        let mut all = lock(&LIVING);
-        all.retain(|side| side.strong_count() > 0);
-        all.iter().filter_map(Weak::upgrade).collect()
-    };
+    let living: Vec<Arc<dyn Reread>> = lock(&LIVING).iter().filter_map(Weak::upgrade).collect();
     living.iter().filter_map(|side| side.reread()).collect()
 }
 
@@ -184,7 +168,11 @@ impl<C: Send + Sync + 'static> Side<C> {
         let now = Mutex::new(make(&options));
         let side = Arc::new(Side { owner: owner.to_owned(), options, make, now });
         let weak: Weak<Side<C>> = Arc::downgrade(&side);
-        lock(&LIVING).push(weak);
+        let mut living = lock(&LIVING);
+        // A sink whose files are missing tries for as long as that takes.
+        living.retain(|side| side.strong_count() > 0);
+        living.push(weak);
+        drop(living);
         side
     }
 
@@ -272,8 +260,9 @@ fn server(options: &Options) -> Result<Made<ServerConfig>, Fault> {
             builder.with_client_cert_verifier(Arc::new(Verifier::of_clients(roots, asked)))
         }
     };
-    let config =
-        builder.with_single_cert(chain, key).map_err(|e| Fault::new(What::Identity, explain::explain(&e)))?;
+    let config = builder
+        .with_single_cert(chain, key)
+        .map_err(|e| Fault::new(What::Identity, explain::explain_own(&e)))?;
     Ok(Made { config: Arc::new(config), files })
 }
 
@@ -297,7 +286,7 @@ fn client(options: &Options) -> Result<Made<ClientConfig>, Fault> {
             let (chain, key) = stores::identity(identity, &mut files)?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|e| Fault::new(What::Identity, explain::explain(&e)))?
+                .map_err(|e| Fault::new(What::Identity, explain::explain_own(&e)))?
         }
     };
     Ok(Made { config: Arc::new(config), files })

@@ -15,6 +15,18 @@ fn name(suite: &SupportedCipherSuite) -> String {
     ours.strip_prefix("TLS13_").map_or_else(|| ours.to_owned(), |rest| format!("TLS_{rest}"))
 }
 
+impl Lists {
+    /// What is odd about them: names that stand for nothing here.
+    pub fn doubts(&self) -> Vec<(What, String)> {
+        doubts(self)
+    }
+
+    /// What is wrong with them: that they leave nothing.
+    pub fn fault(&self) -> Option<Fault> {
+        super::provider(self).and_then(|p| versions(self, &p.cipher_suites)).err()
+    }
+}
+
 fn is_chosen(name: &str, include: &[String], exclude: &[String]) -> bool {
     let has = |list: &[String]| list.iter().any(|n| n == name);
     (include.is_empty() || has(include)) && !has(exclude)
@@ -54,7 +66,7 @@ fn known() -> String {
     all.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-pub fn doubts(lists: &Lists) -> Vec<(What, String)> {
+fn doubts(lists: &Lists) -> Vec<(What, String)> {
     let mut told = Vec::new();
     for name in &lists.include_protocols {
         if VERSIONS.iter().all(|(known, _)| known != name) {
