@@ -319,3 +319,18 @@ fn what_is_gone_leaves_nothing_behind() {
     let of_gone = |side: &&Weak<dyn Reread>| side.strong_count() == 0;
     assert!(lock(&LIVING).iter().filter(of_gone).count() < 50);
 }
+
+#[test]
+fn a_keystore_trusts_its_certificate_and_not_who_has_signed_it() {
+    let folder = Folder::new();
+    let pki = Pki::new("ca");
+    let (ours, other) = (pki.issue(&["localhost"]), pki.issue(&["localhost"]));
+    let file = folder.store("keystore.p12", ours.pkcs12_below(&[&pki], "changeit"));
+    let roots = stores::roots(&Trust::Store(file), &mut Vec::new()).unwrap();
+    let verifier = Verifier::of_clients(roots, ClientAuth::Need);
+    let is_trusted = |certified: &Certified| {
+        let certificate = CertificateDer::from_pem_slice(certified.certificate.as_bytes()).unwrap();
+        verifier.verify_client_cert(&certificate, &[], UnixTime::now()).is_ok()
+    };
+    assert!(is_trusted(&ours) && !is_trusted(&other));
+}
