@@ -286,3 +286,13 @@ fn what_a_bad_call_kept_apart_is_not_of_the_next() {
     assert_eq!(fault, None);
     assert_eq!(calls[1].1, [event(&[], "hi")]);
 }
+
+#[test]
+fn a_method_with_an_endless_name_is_no_call() {
+    for (length, is_call) in [(1024u32, true), (1025, false)] {
+        let name = "61".repeat(length as usize);
+        let call = framed(&format!("80010001 {length:08x} {name} 00000001 00"));
+        let (calls, out, fault) = serve(&mut server(), &call, Status::Ok);
+        assert_eq!((calls.len() == 1, !out.is_empty(), fault.is_none()), (is_call, is_call, is_call));
+    }
+}
