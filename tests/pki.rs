@@ -76,8 +76,14 @@ impl Certified {
 
     /// A PKCS#12 file with both.
     pub fn pkcs12(&self, password: &str) -> Vec<u8> {
+        self.pkcs12_below(&[], password)
+    }
+
+    /// The same, with the certificates of those who have signed it.
+    pub fn pkcs12_below(&self, signers: &[&Pki], password: &str) -> Vec<u8> {
         let key = PrivateKey::from_der(&self.key_der).unwrap();
-        let chain = [Certificate::from_der(&self.certificate_der).unwrap()];
+        let mut chain = vec![Certificate::from_der(&self.certificate_der).unwrap()];
+        chain.extend(signers.iter().map(|s| Certificate::from_der(s.0.der()).unwrap()));
         let mut store = KeyStore::new();
         store.add_entry("one", KeyStoreEntry::PrivateKeyChain(PrivateKeyChain::new("1", key, chain)));
         store.writer(password).write().unwrap()

@@ -127,6 +127,8 @@ impl Events {
     /// An event begins.
     pub fn begin(&mut self) {
         self.headers.clear();
+        // Of an event whose message made no sense then.
+        self.kept_apart.clear();
         (self.places, self.seen, self.earlier) = (None, 0, 0..0);
     }
 

@@ -14,7 +14,6 @@ use super::names::Names;
 use super::run_queue::RunQueue;
 use super::slot::{Slots, Token};
 use super::source::SourceState;
-use super::throttle::Throttle;
 use super::udp::{Datagrams, LARGEST};
 use super::Settings;
 use crate::event::BufferPool;
@@ -66,7 +65,6 @@ struct EventLoop {
     pool: Arc<BufferPool>,
     names: Arc<Names>,
     scratch: Vec<u8>,
-    told: Throttle,
     /// Collected, and not carried out yet.
     commands: VecDeque<Command>,
 }
@@ -114,7 +112,6 @@ impl EventLoop {
             pool: BufferPool::new(READ_BUFFER, SPARE_BUFFERS),
             names,
             scratch: Vec::new(),
-            told: Throttle::default(),
             commands: VecDeque::new(),
         }
     }

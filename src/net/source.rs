@@ -2,6 +2,7 @@
 
 use super::budget::Share;
 use super::slot::Token;
+use super::throttle::Throttle;
 use super::{DatagramProtocol, Protocol};
 use crate::deliver::Deliver;
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ pub(super) struct SourceState {
     pub share: Share,
     /// Set once the source is to go. Who waits for its end hears when the last of these is dropped.
     pub detach: Option<(Instant, Sender<()>)>,
+    /// Of what connections end with.
+    pub told: Throttle,
     /// When a refused connection was last logged.
     pub refusal_logged: Option<Instant>,
 }
@@ -43,6 +46,7 @@ impl SourceState {
             connections: BTreeSet::new(),
             share: Share::default(),
             detach: None,
+            told: Throttle::default(),
             refusal_logged: None,
         }
     }

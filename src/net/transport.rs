@@ -18,6 +18,7 @@ pub struct Wire {
 pub(super) struct Transport(Option<Box<Layers>>);
 
 struct Layers {
+    wire: Wire,
     zlib: Option<Zlib>,
     tls: Option<tls::Session>,
     order: Order,
@@ -59,7 +60,15 @@ impl Transport {
             _ => Order::Tls,
         };
         let has_layers = zlib.is_some() || tls.is_some();
-        Ok(Transport(has_layers.then(|| Box::new(Layers { zlib, tls, order, has_begun: false }))))
+        Ok(Transport(
+            has_layers.then(|| Box::new(Layers { wire: wire.clone(), zlib, tls, order, has_begun: false })),
+        ))
+    }
+
+    /// Whether it is as safe as one that is made by this now.
+    pub fn is_as_safe_as(&self, wire: &Wire) -> bool {
+        let Some(asked) = &wire.tls else { return true };
+        self.0.as_ref().and_then(|l| l.wire.tls.as_ref()).is_some_and(|made| made.asks_the_same(asked))
     }
 
     /// What a read leaves may be here and not in the socket: only a read that finds nothing says that there is nothing.

@@ -2,7 +2,7 @@
 //!
 //! Any thread; the configuration at hand and the list of the living are behind leaf mutexes.
 
-use super::explain::explain;
+use super::explain::{explain, explain_own};
 use super::lists::{self, provider};
 use super::stores;
 use super::verify::Verifier;
@@ -53,11 +53,7 @@ static LIVING: Mutex<Vec<Weak<dyn Reread>>> = Mutex::new(Vec::new());
 
 /// Reads all files again; returns those components whose files have changed or are of no use.
 pub fn reread() -> Vec<Reading> {
-    let living: Vec<Arc<dyn Reread>> = {
-        let mut all = lock(&LIVING);
-        all.retain(|side| side.strong_count() > 0);
-        all.iter().filter_map(Weak::upgrade).collect()
-    };
+    let living: Vec<Arc<dyn Reread>> = lock(&LIVING).iter().filter_map(Weak::upgrade).collect();
     living.iter().filter_map(|side| side.reread()).collect()
 }
 
@@ -66,7 +62,11 @@ impl<C: Send + Sync + 'static> Side<C> {
         let now = Mutex::new(make(&options));
         let side = Arc::new(Side { owner: owner.to_owned(), options, make, now });
         let weak: Weak<Side<C>> = Arc::downgrade(&side);
-        lock(&LIVING).push(weak);
+        let mut living = lock(&LIVING);
+        // A sink whose files are missing tries for as long as that takes.
+        living.retain(|side| side.strong_count() > 0);
+        living.push(weak);
+        drop(living);
         side
     }
 
@@ -89,6 +89,15 @@ impl Server {
     /// One that takes no connection until its files can be read.
     pub fn or_later(owner: &str, options: Options) -> Server {
         Server(Side::new(owner, options, server))
+    }
+
+    /// Whether clients that one of them has let in can go on with the other.
+    pub fn asks_the_same(&self, other: &Server) -> bool {
+        let asked = |s: &Server| {
+            let o = s.0.options.clone();
+            (o.client_auth, o.trust, o.lists)
+        };
+        asked(self) == asked(other)
     }
 
     /// A session for a connection that came in.
@@ -139,7 +148,8 @@ fn server(options: &Options) -> Result<Made<ServerConfig>, Fault> {
             builder.with_client_cert_verifier(Arc::new(Verifier::of_clients(roots, asked)))
         }
     };
-    let config = builder.with_single_cert(chain, key).map_err(|e| Fault::new(What::Identity, explain(&e)))?;
+    let config =
+        builder.with_single_cert(chain, key).map_err(|e| Fault::new(What::Identity, explain_own(&e)))?;
     Ok(Made { config: Arc::new(config), files })
 }
 
@@ -161,7 +171,9 @@ fn client(options: &Options) -> Result<Made<ClientConfig>, Fault> {
         None => builder.with_no_client_auth(),
         Some(identity) => {
             let (chain, key) = stores::identity(identity, &mut files)?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| Fault::new(What::Identity, explain(&e)))?
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|e| Fault::new(What::Identity, explain_own(&e)))?
         }
     };
     Ok(Made { config: Arc::new(config), files })

@@ -33,6 +33,14 @@ pub fn explain(e: &Error) -> String {
     }
 }
 
+/// The same, where it is our own certificate that is looked at.
+pub fn explain_own(e: &Error) -> String {
+    match e {
+        Error::InvalidCertificate(why) => format!("a certificate that is of no use: {}", certificate(why)),
+        other => explain(other),
+    }
+}
+
 /// Whether it is the peer's word that our certificate is not good enough, or missing.
 pub fn is_refusal(e: &Error) -> bool {
     use AlertDescription::*;
@@ -57,8 +65,14 @@ fn certificate(why: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet".to_owned()
         }
-        CertificateError::BadEncoding => {
-            "it cannot be read, or is of X.509 version 1: certificates need version 3".to_owned()
+        CertificateError::BadEncoding => "it cannot be read".to_owned(),
+        // The library has no names of its own for these.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is an authority's (CA:TRUE) and not itself trusted (truststore)".to_owned()
+        }
+        CertificateError::Other(other) if other.to_string().contains("UnsupportedCertVersion") => {
+            "it is of X.509 version 1, and has to be of version 3 (openssl x509 -req makes one with -extfile)"
+                .to_owned()
         }
         other => other.to_string(),
     }

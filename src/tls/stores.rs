@@ -63,6 +63,7 @@ pub fn roots(trust: &Trust, files: &mut Vec<Vec<u8>>) -> Result<Roots, Fault> {
                 let why = found.errors.first().map_or_else(String::new, |e| format!(": {e}"));
                 return Err(fault(format!("the system has no trusted certificates{why}; give a truststore")));
             }
+            files.extend(found.certs.iter().map(|c| c.to_vec()));
             let mut store = RootCertStore::empty();
             store.add_parsable_certificates(found.certs);
             return Ok(Roots { certificates: Vec::new(), store: Arc::new(store) });
@@ -72,8 +73,7 @@ pub fn roots(trust: &Trust, files: &mut Vec<Vec<u8>>) -> Result<Roots, Fault> {
             let bytes = read(&file.path, files).map_err(at)?;
             match Format::of(&bytes) {
                 Format::Pem => pem_certificates(&bytes),
-                Format::Pkcs12 => pkcs12(&bytes, &file.password)
-                    .map(|all| all.certs.into_iter().map(|c| c.cert.as_der().to_vec().into()).collect()),
+                Format::Pkcs12 => pkcs12(&bytes, &file.password).map(trusted),
                 other => Err(other.refusal(file)),
             }
             .and_then(|all: Vec<_>| match all.is_empty() {
@@ -155,6 +155,14 @@ fn pkcs12(bytes: &[u8], password: &str) -> Result<Pkcs12Archive, String> {
         p12_keystore::error::Error::MacError(_) => "the password is wrong".to_owned(),
         other => format!("PKCS#12 that cannot be read: {other}"),
     })
+}
+
+/// As in Java: entries of their own, and the certificates that keys belong to, without those that have signed them. OpenSSL
+/// marks nothing; where there is no key all are meant.
+fn trusted(archive: Pkcs12Archive) -> Vec<CertificateDer<'static>> {
+    let has_keys = !archive.keys.is_empty();
+    let meant = archive.certs.iter().filter(|c| !has_keys || c.trusted || c.local_key_id.is_some());
+    meant.map(|c| c.cert.as_der().to_vec().into()).collect()
 }
 
 fn pkcs12_identity(bytes: &[u8], password: &str) -> Result<Pair, String> {

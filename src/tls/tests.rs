@@ -1,4 +1,7 @@
 use super::*;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use std::fs;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -278,4 +281,56 @@ fn files_are_read_again() {
     assert_eq!(why(&client, &server), "fine");
     drop(server);
     assert_eq!(mine(), []);
+}
+
+#[test]
+fn a_certificate_of_version_1_is_called_so() {
+    let folder = Folder::new();
+    let pki = Pki::new("ca");
+    let certified = pki.issue(&["localhost"]);
+    let mut der = CertificateDer::from_pem_slice(certified.certificate.as_bytes()).unwrap().to_vec();
+    let at = der.windows(5).position(|w| w == [0xa0, 3, 2, 1, 2]).unwrap();
+    der[at + 4] = 0;
+    let old = CertificateDer::from(der);
+    let key = PrivateKeyDer::from_pem_slice(certified.key.as_bytes()).unwrap();
+    let refused = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![old.clone()], key)
+        .unwrap_err();
+    let why = explain::explain_own(&refused);
+    assert!(why.contains("version 1") && !why.contains("peer"), "{why}");
+    let file = StoreFile { path: folder.file("ca.pem", pki.certificate()), password: String::new() };
+    let roots = stores::roots(&Trust::Store(file), &mut Vec::new()).unwrap();
+    let verifier = Verifier::of_clients(roots, ClientAuth::Need);
+    let refused = verifier.verify_client_cert(&old, &[], UnixTime::now()).unwrap_err();
+    let why = explain::explain(&refused);
+    assert!(why.contains("peer's certificate") && why.contains("version 1"), "{why}");
+}
+
+#[test]
+fn what_is_gone_leaves_nothing_behind() {
+    let nowhere = StoreFile { path: PathBuf::from("nowhere.pem"), password: String::new() };
+    for _ in 0..100 {
+        assert!(Client::new("gone", trusting(nowhere.clone())).is_err());
+    }
+    // Other tests have theirs meanwhile.
+    let of_gone = |side: &&Weak<dyn Reread>| side.strong_count() == 0;
+    assert!(lock(&LIVING).iter().filter(of_gone).count() < 50);
+}
+
+#[test]
+fn a_keystore_trusts_its_certificate_and_not_who_has_signed_it() {
+    let folder = Folder::new();
+    let pki = Pki::new("ca");
+    let (ours, other) = (pki.issue(&["localhost"]), pki.issue(&["localhost"]));
+    let file = folder.store("keystore.p12", ours.pkcs12_below(&[&pki], "changeit"));
+    let roots = stores::roots(&Trust::Store(file), &mut Vec::new()).unwrap();
+    let verifier = Verifier::of_clients(roots, ClientAuth::Need);
+    let is_trusted = |certified: &Certified| {
+        let certificate = CertificateDer::from_pem_slice(certified.certificate.as_bytes()).unwrap();
+        verifier.verify_client_cert(&certificate, &[], UnixTime::now()).is_ok()
+    };
+    assert!(is_trusted(&ours) && !is_trusted(&other));
 }

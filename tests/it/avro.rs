@@ -563,7 +563,7 @@ fn a_stop_answers_what_it_has_stored() {
 fn mistakes_in_its_keys_are_named() {
     let folder = Folder::new();
     for (keys, what) in [
-        (&["ssl = true"][..], "ssl: TLS is not in this version"),
+        (&["ssl = true"][..], "keystore: required key is missing: ssl = true needs it"),
         (&["compression-type = gzip"], "compression-type: "),
         (&["ipFilter = true", "ipFilterRules = allow:ip"], "ipFilterRules: 'allow:ip' is no rule"),
         (&["ipFilter = true"], "ipFilterRules: required key is missing"),

@@ -462,3 +462,19 @@ fn a_refused_reload_is_tried_again() {
     let log = agent.stop();
     assert_eq!(log.matches("reload refused").count(), 1, "told once: {log}");
 }
+
+#[test]
+fn who_was_let_in_without_the_tls_that_is_asked_for_now_is_not_kept() {
+    let pki = crate::pki::Pki::new("ca");
+    let conf = |tls: &[&str]| netcat_to_files(&[], &[]).source("r2", "syslogtcp", "c1", tls).folder("out");
+    let agent = conf(&[]).start();
+    std::fs::write(agent.folder.path("server.pem"), pki.issue(&["localhost"]).pem()).unwrap();
+    let mut plain = agent.connect("r2");
+    plain.send("<13>Oct 11 22:14:15 h s before\n");
+    wait(1, || agent.metric("SOURCE.r2", "EventAcceptedCount"));
+    let keystore = format!("keystore = {}", agent.folder.path("server.pem").display());
+    assert_eq!(agent.reload(&conf(&["ssl = true", &keystore])), "applied");
+    assert!(plain.is_closed());
+    agent.wait_log("its source asks for other TLS now");
+    assert_eq!(agent.metric("SOURCE.r2", "EventAcceptedCount"), 1);
+}

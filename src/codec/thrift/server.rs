@@ -18,6 +18,8 @@ use thrift::protocol::{TMessageIdentifier, TMessageType, TType};
 
 /// Of an unknown method's name, this much is repeated.
 const SHOWN: usize = 100;
+/// No method's name is longer. It is kept until the answer, which repeats it.
+const LONGEST_NAME: usize = 1024;
 const APPEND: &str = "append";
 const APPEND_BATCH: &str = "appendBatch";
 
@@ -101,6 +103,9 @@ impl Server {
         let TMessageIdentifier { name, message_type, sequence_number: number } = head;
         if !matches!(message_type, TMessageType::Call | TMessageType::OneWay) {
             return Err(format!("a Thrift message that is no call: {message_type:?}"));
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(format!("no Thrift message: a method's name of {} bytes", name.len()));
         }
         let kind = match name.as_str() {
             APPEND => CallKind::Append,

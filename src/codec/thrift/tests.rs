@@ -268,3 +268,31 @@ fn names_that_cannot_be_kept_stay_with_their_event() {
     let expected = format!("old=1\n{long}=v\n");
     assert_eq!(calls[0].1[0].header(MORE), Some(expected.as_str()));
 }
+
+#[test]
+fn what_a_bad_call_kept_apart_is_not_of_the_next() {
+    let long = "n".repeat(300);
+    let name: String = long.bytes().map(|b| format!("{b:02x}")).collect();
+    let mut server = server();
+    // A header whose name cannot be kept, and no body.
+    let size = long.len() as u32;
+    let bad = framed(&format!(
+        "80010001 00000006 617070656e64 00000001 0c 0001 0d 0001 0b 0b 00000001 {size:08x} {name} 00000006 736563726574 00 00"
+    ));
+    let good = framed(
+        "80010001 00000006 617070656e64 00000002 0c 0001 0d 0001 0b 0b 00000000 0b 0002 00000002 6869 00 00",
+    );
+    let (calls, _, fault) = serve(&mut server, &[bad, good].concat(), Status::Ok);
+    assert_eq!(fault, None);
+    assert_eq!(calls[1].1, [event(&[], "hi")]);
+}
+
+#[test]
+fn a_method_with_an_endless_name_is_no_call() {
+    for (length, is_call) in [(1024u32, true), (1025, false)] {
+        let name = "61".repeat(length as usize);
+        let call = framed(&format!("80010001 {length:08x} {name} 00000001 00"));
+        let (calls, out, fault) = serve(&mut server(), &call, Status::Ok);
+        assert_eq!((calls.len() == 1, !out.is_empty(), fault.is_none()), (is_call, is_call, is_call));
+    }
+}

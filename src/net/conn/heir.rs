@@ -52,7 +52,10 @@ impl Conn {
     }
 
     fn go_on_by(&mut self, protocol: &dyn Protocol) {
-        if let Some(why) = protocol.refuses(&self.peer) {
+        let is_safe = self.transport.is_as_safe_as(&protocol.wire());
+        let unsafe_now =
+            || (!is_safe).then(|| "its source asks for other TLS now, keys have changed".to_owned());
+        if let Some(why) = protocol.refuses(&self.peer).or_else(unsafe_now) {
             self.pending.deliver.counters.connection_refused.one();
             self.broken = Some(why);
             self.intake.discard();

@@ -76,7 +76,7 @@ impl EventLoop {
             s.share.dismiss(token);
             self.budget.count(&mut s.share, c.charged, 0);
             if let Some(why) = why {
-                if let Some(note) = self.told.pass(Instant::now()) {
+                if let Some(note) = s.told.pass(Instant::now()) {
                     let name = &s.deliver.counters.name;
                     log::warn!("source {name}: connection from {} ended: {why}{note}", c.peer.addr);
                 }
