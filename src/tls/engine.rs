@@ -27,7 +27,7 @@ struct Made<C> {
     files: Vec<Vec<u8>>,
 }
 
-trait Reread: Send + Sync {
+pub(super) trait Reread: Send + Sync {
     fn reread(&self) -> Option<Reading>;
 }
 
@@ -49,7 +49,7 @@ impl<C: Send + Sync> Reread for Side<C> {
 }
 
 /// All that [`reread`] reads again.
-static LIVING: Mutex<Vec<Weak<dyn Reread>>> = Mutex::new(Vec::new());
+pub(super) static LIVING: Mutex<Vec<Weak<dyn Reread>>> = Mutex::new(Vec::new());
 
 /// Reads all files again; returns those components whose files have changed or are of no use.
 pub fn reread() -> Vec<Reading> {

@@ -1,10 +1,16 @@
+use super::engine::{Reread, LIVING};
+use super::verify::Verifier;
 use super::*;
+use crate::lock::lock;
+use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
+use rustls::ServerConfig;
 use std::fs;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 #[path = "../../tests/pki.rs"]
 pub mod pki;
