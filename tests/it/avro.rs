@@ -1,7 +1,7 @@
 //! The avro source, called by our own client's codec and by bytes that no client sends. What peers of other making send
 //! is in the interop cases, and replayed in `avro/recorded`.
 
-use crate::util::{flumed, wait, Agent, Conf, Folder, PATIENCE};
+use crate::util::{flumed, rss, wait, Agent, Conf, Folder, PATIENCE};
 use flumed::codec::avro::{Caller, Reply, Status};
 use flumed::codec::zlib::{Deflater, Inflater};
 use flumed::event::{Batch, Body, Key};
@@ -400,13 +400,6 @@ fn who_stalls_in_a_long_call_does_not_hold_back_shorter_ones() {
     assert_eq!(agent.wait_lines("out", 4).len(), 4);
 }
 
-/// The most memory that an agent had, in KiB.
-fn rss(agent: &Agent) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_deflate_connection_that_sends_nothing_costs_little() {
     let agent = to_files(&["compression-type = deflate"]);
@@ -563,7 +556,7 @@ fn a_stop_answers_what_it_has_stored() {
 fn mistakes_in_its_keys_are_named() {
     let folder = Folder::new();
     for (keys, what) in [
-        (&["ssl = true"][..], "ssl: TLS is not in this version"),
+        (&["ssl = true"][..], "keystore: required key is missing: ssl = true needs it"),
         (&["compression-type = gzip"], "compression-type: "),
         (&["ipFilter = true", "ipFilterRules = allow:ip"], "ipFilterRules: 'allow:ip' is no rule"),
         (&["ipFilter = true"], "ipFilterRules: required key is missing"),

@@ -29,6 +29,8 @@ mod script;
 mod selectors;
 mod spill;
 mod stop;
+mod thrift;
 mod tiers;
 mod tool;
 mod util;
+mod wire;
