@@ -31,6 +31,8 @@ mod spill;
 mod stop;
 mod thrift;
 mod tiers;
+mod tls;
+mod tls_keys;
 mod tool;
 mod util;
 mod wire;

@@ -96,12 +96,12 @@ fn a_full_channel_is_answered_failed_and_room_is_as_good_as_ever() {
         .files_later("k1", "c1", "out", &["sink.batchSize = 4"])
         .start();
     let mut rpc = Rpc::new(agent.address("r1"));
-    assert_eq!([rpc.ask(&["a", "b"]), rpc.ask(&["c", "d"])], [OK, OK]);
-    assert_eq!(rpc.ask(&["e"]), FAILED);
     // More than the channel ever takes at once.
     assert_eq!(rpc.ask(&["1", "2", "3", "4", "5"]), FAILED);
     let told = agent.wait_log("transactionCapacity");
     assert!(told.contains("source r1") && told.contains("127.0.0.1:"), "{told}");
+    assert_eq!([rpc.ask(&["a", "b"]), rpc.ask(&["c", "d"])], [OK, OK]);
+    assert_eq!(rpc.ask(&["e"]), FAILED);
     agent.make_folder("out");
     wait(0, || agent.metric("CHANNEL.c1", "ChannelSize"));
     assert_eq!(rpc.ask(&["e"]), OK);
