@@ -441,8 +441,9 @@ fn one_end_with_tls_and_one_without_say_so() {
         let from = first(kind, to.address("r1"), &[]).start();
         assert_eq!(from.connect("r1").ask("one"), "OK\n");
         to.wait_log("no TLS: the peer sends plain text");
-        let line = from.wait_log("sink k1: cannot deliver: ");
-        assert!(line.contains("127.0.0.1:"), "{line}");
+        let line = from.wait_log("ssl is to be true on both ends or on none");
+        assert!(line.contains("sink k1: ") && line.contains("127.0.0.1:"), "{line}");
+        assert_eq!(from.metric("SINK.k1", "EventPossiblyRepeatedCount"), 0);
         // TLS to plain text.
         let to = source(kind, &[], &[]).files("k1", "c1", "out").start();
         let sink =
@@ -534,4 +535,19 @@ fn metrics_over_tls() {
     let agent = conf.lines(&lines).start();
     let line = agent.wait_log("monitor metrics started, listening on ");
     assert!(Wire::tls(line.rsplit(' ').next().unwrap().parse().unwrap(), &client).is_ok());
+}
+
+#[test]
+fn tls_to_lines_without_it_is_told() {
+    let keys = Keys::new();
+    for kind in ["syslogtcp", "netcat"] {
+        let agent = source(kind, &[], &[]).files("k1", "c1", "out").start();
+        let client = keys.client(None);
+        let line = told(&agent, "it looks like TLS", || {
+            assert!(Wire::tls(agent.address("r1"), &client).is_err());
+        });
+        assert!(line.contains("connection from 127.0.0.1"), "{line}");
+        assert!(agent.metric("SOURCE.r1", "EventReadFail") > 0);
+        assert_eq!(agent.metric("SOURCE.r1", "EventReceivedCount"), 0);
+    }
 }

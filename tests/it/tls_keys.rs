@@ -43,11 +43,11 @@ const STORE: [&str; 3] = ["ssl = true", "keystore = own.p12", "keystore-password
 #[test]
 fn mistakes_are_named_with_file_line_and_key() {
     let folder = folder();
-    // The first key of `keys` stands on line 8, behind type, channels, bind and port.
+    // The first of the keys stands on line 8, behind type, channels, bind and port; what is missing is told of line 4.
     for kind in ["avro", "thrift", "syslogtcp"] {
         let store = |more: &[&'static str]| [&STORE[..], more].concat();
         for (keys, finding) in [
-            (vec!["ssl = true"], "8: a1.sources.r1.keystore: required key is missing: ssl = true needs it"),
+            (vec!["ssl = true"], "4: a1.sources.r1.keystore: required key is missing: ssl = true needs it"),
             (vec!["ssl = true", "keystore = none.p12"], "9: a1.sources.r1.keystore: none.p12: No such file"),
             (
                 vec!["ssl = true", "keystore = own.p12", "keystore-password = other"],
@@ -62,10 +62,10 @@ fn mistakes_are_named_with_file_line_and_key() {
                 vec!["ssl = true", "keystore = own.crt"],
                 "9: a1.sources.r1.keystore: own.crt: no PEM private key",
             ),
-            (vec!["ssl = true", "certificate = own.crt"], "a1.sources.r1.private-key: needs "),
+            (vec!["ssl = true", "certificate = own.crt"], "9: a1.sources.r1.certificate: needs private-key"),
             (
                 vec!["ssl = true", "certificate = own.crt", "private-key = none.key"],
-                "a1.sources.r1.certificate: none.key: No such file",
+                "10: a1.sources.r1.private-key: none.key: No such file",
             ),
             (
                 store(&["client-auth = need"]),
