@@ -551,3 +551,58 @@ fn tls_to_lines_without_it_is_told() {
         assert_eq!(agent.metric("SOURCE.r1", "EventReceivedCount"), 0);
     }
 }
+
+#[test]
+fn a_reload_changes_what_new_connections_get_and_keeps_the_open_ones() {
+    let keys = Keys::new();
+    let agent = thrift(&[], &[]).start();
+    let mut plain = Rpc::new(agent.address("r1"));
+    assert_eq!(plain.ask(&["plain"]), OK);
+    assert_eq!(agent.reload(&thrift(&keys.server(), &[])), "applied");
+    let to = agent.address("r1");
+    assert_eq!(plain.ask(&["still plain"]), OK);
+    let mut mine = rpc(to, &keys.client(None));
+    let call = mine.call(&["across"]);
+    mine.wire.write(&call[..20]);
+    // Keys that have changed, of the same files, and then of others.
+    assert_eq!(agent.reload(&thrift(&keys.server(), &["maxMessageBytes = 100000"])), "applied");
+    mine.wire.write(&call[20..]);
+    assert_eq!(mine.answer(), Some((1, OK)));
+    let other = Keys::new();
+    assert_eq!(agent.reload(&thrift(&other.asking(), &[])), "applied");
+    assert_eq!([mine.ask(&["goes on"]), plain.ask(&["as ever"])], [OK, OK]);
+    assert!(Wire::tls(to, &keys.client(None)).is_err());
+    let certified = other.client(Some(&other.pki.issue(&["c"])));
+    assert_eq!(rpc(to, &certified).ask(&["new"]), OK);
+    // What cannot be read changes nothing.
+    assert_eq!(
+        agent.reload(&thrift(&["ssl = true".to_owned(), other.key("keystore", "none")], &[])),
+        "refused"
+    );
+    assert_eq!([rpc(to, &certified).ask(&["newer"]), plain.ask(&["and on"])], [OK, OK]);
+    let lines = ["plain", "still plain", "across", "goes on", "as ever", "new", "newer", "and on"];
+    assert_eq!(agent.wait_lines("out", lines.len()), lines);
+}
+
+#[test]
+fn half_a_record_is_ended_as_half_a_message_is() {
+    let keys = Keys::new();
+    let agent = thrift(&keys.server(), &[]).arg("-Dflumed.messageTimeout=1").start();
+    let mut other = keys.rpc(&agent);
+    let mut half = Wire::tls(agent.address("r1"), &keys.client(None)).unwrap();
+    let record = half.record(&[0; 16_000]);
+    half.socket.write_all(&record[..10_000]).unwrap();
+    while !half.is_closed() {}
+    agent.wait_log("a message did not come to its end within messageTimeout");
+    assert_eq!(other.ask(&["goes on"]), OK);
+    // What is complete, or small, may stay.
+    let mut small = Wire::tls(agent.address("r1"), &keys.client(None)).unwrap();
+    let record = small.record(&[0; 2000]);
+    small.socket.write_all(&record[..1000]).unwrap();
+    wait(true, || {
+        assert_eq!(other.ask(&["goes on"]), OK);
+        agent.log().matches("messageTimeout").count() == 1
+            && agent.metric("SOURCE.r1", "EventReceivedCount") > 100
+    });
+    assert_eq!(agent.metric("SOURCE.r1", "OpenConnectionCount"), 2);
+}

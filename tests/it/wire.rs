@@ -74,6 +74,13 @@ impl Wire {
         Ok(())
     }
 
+    /// What brings these bytes, for the test to send.
+    pub fn record(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut records = Vec::new();
+        self.tls.as_mut().unwrap().put(bytes, &mut records);
+        records
+    }
+
     /// Says that nothing more comes; reads on.
     pub fn end(&mut self) {
         let mut goodbye = Vec::new();
@@ -98,7 +105,10 @@ impl Wire {
     pub fn is_closed(&mut self) -> bool {
         match self.read(&mut [0; 1]) {
             Ok(n) => n == 0,
-            Err(e) => e.kind() != ErrorKind::TimedOut,
+            Err(e) => {
+                assert_ne!(e.kind(), ErrorKind::TimedOut, "still open");
+                true
+            }
         }
     }
 }
