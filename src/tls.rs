@@ -111,7 +111,10 @@ impl Lists {
 /// The part of the options that is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
+    /// Our certificate, or where it and its key are in one file.
     Identity,
+    /// The key, where it has a file of its own.
+    PrivateKey,
     Trust,
     Protocols,
     Suites,

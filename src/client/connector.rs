@@ -71,6 +71,7 @@ fn blamed(what: What, options: &tls::Options) -> &'static str {
     match (what, &options.identity) {
         (What::Identity, Some(Identity::Pem { .. })) => "certificate and private-key",
         (What::Identity, _) => "keystore",
+        (What::PrivateKey, _) => "private-key",
         (What::Trust, _) => "truststore",
         (What::Protocols, _) => "include-protocols and exclude-protocols",
         (What::Suites, _) => "include-cipher-suites and exclude-cipher-suites",

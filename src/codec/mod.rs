@@ -6,6 +6,7 @@
 //! not called again.
 
 pub mod avro;
+pub mod beginning;
 pub mod charset;
 pub mod civil;
 pub mod dateformat;

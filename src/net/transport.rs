@@ -76,6 +76,12 @@ impl Transport {
         self.0.is_some()
     }
 
+    /// Bytes held of a TLS record that is not complete.
+    pub fn held(&self) -> usize {
+        let tls = self.0.as_ref().and_then(|l| l.tls.as_ref());
+        tls.map_or(0, tls::Session::held)
+    }
+
     /// Whether a handshake has begun and not ended.
     pub fn is_handshaking(&self) -> bool {
         let layers = self.0.as_ref().filter(|l| l.has_begun);

@@ -4,6 +4,7 @@
 //! as its keep-alive says, then answered `FAILED: <why>`. With `ack-every-event = false` there are no answers, and the
 //! connection waits for its channel instead (Flume then drops the event and sends `FAILED` all the same).
 
+use crate::codec::beginning::Beginning;
 use crate::codec::charset::Charset;
 use crate::codec::line::LineDecoder;
 use crate::codec::{BatchLimits, Chunk, Decoded};
@@ -47,6 +48,7 @@ pub static SPEC: SourceSpec = Spec {
         differs: &[
             "bytes that are no UTF-8 are passed through; Flume closes the connection",
             "an unterminated last line at the end of a connection is an event; Flume drops it",
+            "a connection that begins with a TLS handshake is ended; Flume takes that for lines",
             "with ack-every-event = false and a full channel the connection waits; Flume drops the event",
         ],
     },
@@ -82,11 +84,13 @@ impl Protocol for Netcat {
 
     fn open(&self, _: &Peer) -> Box<dyn Session> {
         let lines = LineDecoder::new(self.longest, self.charset);
-        Box::new(Lines { lines, answers: self.answers, charset: self.charset })
+        let beginning = Beginning::default();
+        Box::new(Lines { beginning, lines, answers: self.answers, charset: self.charset })
     }
 }
 
 struct Lines {
+    beginning: Beginning,
     lines: LineDecoder,
     answers: bool,
     charset: Charset,
@@ -94,7 +98,8 @@ struct Lines {
 
 impl Session for Lines {
     fn decode(&mut self, chunk: &Chunk<'_>, eof: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded {
-        self.lines.decode(chunk, eof, limits, batch)
+        let fault = self.beginning.fault(chunk.bytes());
+        fault.unwrap_or_else(|| self.lines.decode(chunk, eof, limits, batch))
     }
 
     fn memory(&self) -> usize {

@@ -5,6 +5,7 @@
 //! that find no room are dropped and counted as `EventDroppedCount`.
 
 use crate::clock::now_ms;
+use crate::codec::beginning::Beginning;
 use crate::codec::syslog::{Client, KeepFields, OwnFormat, Settings, SyslogDecoder, MIN_EVENT_SIZE};
 use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::component::{Source, SourceSpec};
@@ -72,6 +73,7 @@ pub static TCP: SourceSpec = Spec {
         differs: &[
             "with a full channel the connection waits; Flume drops the events",
             "an unterminated last line at the end of a connection is an event; Flume drops it",
+            "a connection without TLS that begins with a TLS handshake is ended; Flume takes that for lines",
             "without host it listens on every address, Flume nowhere; a port in use is tried again",
             "times with fractions, CRLF line ends and IPv6 hosts are read as RFC 5424 says",
             "priority and version are those of each message; in Flume they stick to later ones",
@@ -205,15 +207,17 @@ impl Protocol for Tcp {
     }
 
     fn open(&self, peer: &Peer) -> Box<dyn Session> {
-        Box::new(Lines(SyslogDecoder::new(self.common.settings.clone(), self.common.client(peer))))
+        let decoder = SyslogDecoder::new(self.common.settings.clone(), self.common.client(peer));
+        Box::new(Lines(Beginning::default(), decoder))
     }
 }
 
-struct Lines(SyslogDecoder);
+struct Lines(Beginning, SyslogDecoder);
 
 impl Session for Lines {
     fn decode(&mut self, chunk: &Chunk<'_>, eof: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded {
-        self.0.decode(chunk, eof, now_ms(), limits, batch)
+        let fault = self.0.fault(chunk.bytes());
+        fault.unwrap_or_else(|| self.1.decode(chunk, eof, now_ms(), limits, batch))
     }
 
     fn answer(&mut self, _: usize, _: Outcome<'_>, _: &mut Vec<u8>) -> After {

@@ -46,6 +46,7 @@ pub fn check(ctx: &Context) -> Vec<(&'static str, String)> {
         Some(Ok(options)) => Server::new(ctx.name(), options).err().map(|fault| {
             let key = match fault.what {
                 What::Identity => identity_key(ctx),
+                What::PrivateKey => "private-key",
                 What::Trust => "truststore",
                 What::Protocols | What::Suites => list_key(fault.what, ctx),
             };

@@ -18,13 +18,21 @@ pub struct Session {
     wrong: Option<io::Error>,
     has_come: bool,
     is_refused: bool,
+    records: Records,
 }
 
 impl Session {
     pub(super) fn new(mut tls: Connection) -> Session {
         // What is put into a session is taken out of it at once.
         tls.set_buffer_limit(None);
-        Session { tls: Box::new(tls), is_shaken: false, wrong: None, has_come: false, is_refused: false }
+        Session {
+            tls: Box::new(tls),
+            is_shaken: false,
+            wrong: None,
+            has_come: false,
+            is_refused: false,
+            records: Records::default(),
+        }
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -43,6 +51,11 @@ impl Session {
     /// TLS 1.3 hears of it when its own part of the handshake is over.
     pub fn is_refused(&self) -> bool {
         self.is_refused
+    }
+
+    /// Bytes held of a record that is not complete.
+    pub fn held(&self) -> usize {
+        self.records.got
     }
 
     /// The version and cipher suite, for logs.
@@ -94,7 +107,7 @@ impl Session {
             // The peer waits for what is to be sent now.
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let n = self.tls.read_tls(from)?;
+        let n = self.tls.read_tls(&mut Watched { from, records: &mut self.records })?;
         self.has_come |= n > 0;
         if let Err(e) = self.tls.process_new_packets() {
             self.is_refused |= is_refusal(&e);
@@ -132,6 +145,69 @@ impl Session {
     }
 }
 
+/// Where records begin and end in what has come.
+#[derive(Default)]
+struct Records {
+    /// Type, version, length.
+    head: [u8; HEAD],
+    /// Bytes of the record at hand, its head among them, that have come and are to come.
+    got: usize,
+    length: usize,
+}
+
+const HEAD: usize = 5;
+
+impl Records {
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while let Some(first) = bytes.first() {
+            let n = match self.head.get_mut(self.got) {
+                Some(place) => {
+                    *place = *first;
+                    let [.., high, low] = self.head;
+                    self.length = HEAD + usize::from(u16::from_be_bytes([high, low]));
+                    1
+                }
+                None => bytes.len().min(self.length - self.got),
+            };
+            self.got += n;
+            bytes = &bytes[n..];
+            if self.got >= HEAD && self.got == self.length {
+                self.got = 0;
+            }
+        }
+    }
+}
+
+/// The stream of records, looked at as it is read.
+struct Watched<'a> {
+    from: &'a mut dyn Read,
+    records: &'a mut Records,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.from.read(out).inspect(|n| self.records.pass(&out[..*n]))
+    }
+}
+
 fn wrong(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_record_lacks_is_known_wherever_it_is_cut() {
+        let record = |n: usize| [&[0x17, 3, 3, (n >> 8) as u8, n as u8][..], &vec![9; n]].concat();
+        let bytes = [record(300), record(0), record(16_000), record(1)].concat();
+        for piece in [1, 7, 4096, bytes.len()] {
+            let mut records = Records::default();
+            bytes.chunks(piece).for_each(|p| records.pass(p));
+            assert_eq!(records.got, 0);
+            records.pass(&record(10_000)[..9000]);
+            assert_eq!(records.got, 9000);
+        }
+    }
 }

@@ -30,24 +30,23 @@ type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Our certificate, with those that lead to its issuer, and its key. What the files hold is added to `files`.
 pub fn identity(from: &Identity, files: &mut Vec<Vec<u8>>) -> Result<Pair, Fault> {
-    let fault = |path: &Path, why: String| Fault::new(What::Identity, format!("{}: {why}", path.display()));
+    let of = |what, path: &Path, why: String| Fault::new(what, format!("{}: {why}", path.display()));
     match from {
         Identity::Pem { certificate, key } => {
-            let of =
-                |path: &Path, files: &mut Vec<Vec<u8>>| read(path, files).map_err(|why| fault(path, why));
-            let text = of(certificate, files)?;
-            let chain = pem_certificates(&text).map_err(|why| fault(certificate, why))?;
-            let text = of(key, files)?;
-            Ok((chain, pem_key(&text).map_err(|why| fault(key, why))?))
+            let chain = read(certificate, files).and_then(|text| pem_certificates(&text));
+            let chain = chain.map_err(|why| of(What::Identity, certificate, why))?;
+            let key_read = read(key, files).and_then(|text| pem_key(&text));
+            Ok((chain, key_read.map_err(|why| of(What::PrivateKey, key, why))?))
         }
         Identity::Store(file) => {
-            let bytes = read(&file.path, files).map_err(|why| fault(&file.path, why))?;
+            let fault = |why| of(What::Identity, &file.path, why);
+            let bytes = read(&file.path, files).map_err(fault)?;
             let pair = match Format::of(&bytes) {
                 Format::Pem => pem_certificates(&bytes).and_then(|chain| Ok((chain, pem_key(&bytes)?))),
                 Format::Pkcs12 => pkcs12_identity(&bytes, &file.password),
                 other => Err(other.refusal(file)),
             };
-            pair.map_err(|why| fault(&file.path, why))
+            pair.map_err(fault)
         }
     }
 }

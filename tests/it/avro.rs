@@ -1,7 +1,7 @@
 //! The avro source, called by our own client's codec and by bytes that no client sends. What peers of other making send
 //! is in the interop cases, and replayed in `avro/recorded`.
 
-use crate::util::{flumed, wait, Agent, Conf, Folder, PATIENCE};
+use crate::util::{flumed, rss, wait, Agent, Conf, Folder, PATIENCE};
 use flumed::codec::avro::{Caller, Reply, Status};
 use flumed::codec::zlib::{Deflater, Inflater};
 use flumed::event::{Batch, Body, Key};
@@ -398,13 +398,6 @@ fn who_stalls_in_a_long_call_does_not_hold_back_shorter_ones() {
     stalled.write(&long[900_000..]);
     assert_eq!(stalled.answer(), Some((1, OK)));
     assert_eq!(agent.wait_lines("out", 4).len(), 4);
-}
-
-/// The most memory that an agent had, in KiB.
-fn rss(agent: &Agent) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]

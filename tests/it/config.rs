@@ -29,7 +29,7 @@ a1.sources.r3.channels = c1
 a1.sources.r4.type = syslogudp
 a1.sources.r4.port = 0
 a1.sources.r4.channels = nowhere
-# Not supported.
+# TLS without a certificate.
 a1.sources.r5.type = syslogtcp
 a1.sources.r5.port = 0
 a1.sources.r5.ssl = true
@@ -53,7 +53,7 @@ const TEN_FINDINGS: [&str; 10] = [
     "a1.conf:16: a1.sources.r2.port: ",
     "a1.conf:21: a1.sources.r3.port: ",
     "a1.conf:26: a1.sources.r4.channels: ",
-    "a1.conf:30: a1.sources.r5.ssl: ",
+    "a1.conf:28: a1.sources.r5.keystore: ",
     "a1.conf:34: a1.channels.c2.type: ",
     "a1.conf:36: a1.sinks.k2.channel: ",
     "a1.conf:38: a1.sinks.k3.sink.directory: ",

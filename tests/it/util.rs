@@ -457,6 +457,13 @@ pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// The most memory that an agent had, in KiB.
+pub fn rss(agent: &Agent) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Waits until a value is the one expected.
 pub fn wait<T: PartialEq + Debug>(expected: T, mut value: impl FnMut() -> T) {
     let deadline = Instant::now() + PATIENCE;

@@ -12,7 +12,7 @@ pub(super) const SMALL: usize = 4096;
 impl Conn {
     /// Whether a message that is not complete holds memory worth counting.
     pub(super) fn is_halfway(&self) -> bool {
-        self.intake.holds_buffer() || self.held_by_session() > 0
+        self.intake.holds_buffer() || self.held_by_session() + self.held_by_transport() > 0
     }
 
     /// The message being received is complete, or given up.
@@ -37,7 +37,7 @@ impl Conn {
     pub fn in_flight(&self) -> usize {
         let message = match self.grant {
             Grant::Message => 0,
-            _ => self.intake.memory() + self.held_by_session(),
+            _ => self.intake.memory() + self.held_by_session() + self.held_by_transport(),
         };
         message + self.out.memory() + self.pending.in_flight()
     }
@@ -45,6 +45,11 @@ impl Conn {
     /// What the session holds of a message, where that is worth counting.
     pub(super) fn held_by_session(&self) -> usize {
         self.session.as_ref().map(|s| s.memory()).filter(|held| *held > SMALL).unwrap_or(0)
+    }
+
+    /// The same of a TLS record.
+    fn held_by_transport(&self) -> usize {
+        Some(self.transport.held()).filter(|held| *held > SMALL).unwrap_or(0)
     }
 
     /// What it asks of the budget.
