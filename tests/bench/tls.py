@@ -1,7 +1,8 @@
 """TLS connections that come in numbers: beside a steady flow, as fast as they can, and idle ones.
 
 Storm: so many connections a second, each with a whole handshake, one Avro call of one event, and an end; beside them
-a flow on connections of its own whose answers are timed, without and with the storm, with a certificate of each kind.
+a flow on connections of its own whose answers are timed, from when each call was due, without and with the storm, with
+a certificate of each kind.
 Speed: the same as fast as one can, and nothing beside. Idle: what a connection costs the agent in memory once its
 handshake is over; the kernel's part is not in it. The certificates are openssl's; without it there are no such rows.
 """
@@ -20,7 +21,7 @@ from measure import FLUMED, LOADGEN, cpu_seconds, free_port, median, status, wai
 PER_SECOND = 1000
 # Threads of the storm: none waits for another's handshake.
 AT_ONCE = 16
-FLOW_CALLS, FLOW_BATCH, FLOW_CONNS = 2000, 10, 4
+FLOW_CALLS, FLOW_BATCH, FLOW_CONNS = 2000, 10, 20
 IDLE = 1000
 KINDS = {
     "ECDSA P-256": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
