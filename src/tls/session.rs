@@ -9,6 +9,8 @@ use std::io::{self, Read, Write};
 
 /// Nobody means so many bytes that hold nothing for us.
 const FRUITLESS: usize = 256 << 10;
+/// Above a record's length, head and all; what TLS holds of one that is not complete is less.
+const RECORD: usize = 18 << 10;
 
 pub struct Session {
     tls: Box<Connection>,
@@ -86,8 +88,9 @@ impl Session {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(_) => {}
             }
-            match self.wrong.take().map_or_else(|| self.more(from), Err) {
-                Ok(n) => fruitless += n,
+            match self.wrong.take().map_or_else(|| self.pull(from, &mut out[filled..]), Err) {
+                Ok((n, 0)) => fruitless += n,
+                Ok((_, n)) => (filled, fruitless) = (filled + n, 0),
                 Err(e) if filled > 0 => {
                     self.wrong = Some(e).filter(|e| e.kind() != io::ErrorKind::WouldBlock);
                     break;
@@ -99,6 +102,35 @@ impl Session {
             }
         }
         Ok(filled)
+    }
+
+    /// Takes in what has come: how many bytes, and how many that they held are in `room` then.
+    ///
+    /// TLS itself reads pieces of 4 KiB, a system call each. A large `room` takes the records first, all in one read, a
+    /// record's length behind where it takes what they hold: that comes out later, and never more than went in.
+    fn pull(&mut self, from: &mut dyn Read, room: &mut [u8]) -> io::Result<(usize, usize)> {
+        if self.tls.is_handshaking() || room.len() < 2 * RECORD {
+            return Ok((self.more(from)?, 0));
+        }
+        let n = from.read(&mut room[RECORD..])?;
+        let (mut taken, mut filled) = (0, 0);
+        loop {
+            let (plain, records) = room.split_at_mut(RECORD + taken);
+            match self.more(&mut &records[..n - taken]) {
+                // What follows the peer's goodbye is not for us.
+                Ok(0) => break,
+                Ok(more) => taken += more,
+                Err(e) => {
+                    self.wrong = Some(e);
+                    break;
+                }
+            }
+            filled += self.tls.reader().read(&mut plain[filled..]).unwrap_or(0);
+            if taken == n {
+                break;
+            }
+        }
+        Ok((n, filled))
     }
 
     /// Takes in what has come; how many bytes.

@@ -129,6 +129,60 @@ fn bytes_go_both_ways() {
     assert_eq!(s.read(&mut &records[..], &mut piece).unwrap(), 0);
 }
 
+/// A socket that gives no more than so many bytes at once, and counts.
+struct Steps<'a> {
+    rest: &'a [u8],
+    step: usize,
+    reads: usize,
+}
+
+impl Read for Steps<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        let n = out.len().min(self.step);
+        Socket(self.rest).read(&mut out[..n]).inspect(|n| self.rest = &self.rest[*n..])
+    }
+}
+
+#[test]
+fn a_large_room_takes_what_has_come_in_few_reads() {
+    let (f, pki) = (Folder::new(), Pki::new("ca"));
+    let own = f.store("s.pem", pki.issue(&["localhost"]).pem());
+    let server = Server::new("r1", serving(Identity::Store(own))).unwrap();
+    let client = client(trusting(f.store("ca.pem", pki.certificate())));
+    let long: Vec<u8> = (0..300_000u32).map(|i| (i / 3) as u8).collect();
+    let end = |c: &mut Session, records: &mut Vec<u8>| {
+        c.close(records);
+        records.extend_from_slice(b"not for us");
+    };
+    let nonsense = |_: &mut Session, records: &mut Vec<u8>| {
+        records.extend([0x17, 3, 3, 0, 20].into_iter().chain([0; 20]))
+    };
+    let ends: [(&dyn Fn(&mut Session, &mut Vec<u8>), bool); 2] = [(&end, false), (&nonsense, true)];
+    for (end, is_wrong) in ends {
+        for step in [999, 16_384, 17_000, 50_000, 400_000] {
+            for room in [2 * 18_432, 64 << 10, 500_000] {
+                let (mut c, mut s) = (client.connect("localhost").unwrap(), server.accept().unwrap());
+                shake(&mut c, &mut s).unwrap();
+                let (mut records, mut out, mut got) = (Vec::new(), vec![0; room], Vec::new());
+                c.put(&long, &mut records);
+                end(&mut c, &mut records);
+                let mut from = Steps { rest: &records, step, reads: 0 };
+                let last = loop {
+                    match s.read(&mut from, &mut out) {
+                        Ok(n) if n > 0 => got.extend_from_slice(&out[..n]),
+                        last => break last,
+                    }
+                };
+                assert_eq!(got.len(), long.len(), "step {step}, room {room}: {last:?}");
+                assert_eq!(got, long);
+                assert_eq!(last.is_err(), is_wrong, "{last:?}");
+                assert!(step < 50_000 || from.reads < 40, "step {step}, room {room}: {} reads", from.reads);
+            }
+        }
+    }
+}
+
 #[test]
 fn who_is_trusted() {
     let (f, pki) = (Folder::new(), Pki::new("ca"));

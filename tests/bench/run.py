@@ -16,10 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import avro_beside_flume
 import beside_flume
 import file_beside_flume
+import rpc_beside_flume
 import scale
+import tls
 from measure import FLUMED, LOADGEN, ROOT, SLOWSYNC, cpu_seconds, free_port, listens, machine, peak_mib, print_row, wait_for
 
 # loadgen mode, bytes per line, connections
@@ -174,6 +175,8 @@ def in_process(args):
         bench("channel")
     if args.only in "avro in process":
         bench("avro")
+    if args.only in "thrift in process":
+        bench("thrift")
     if args.only in "file channel in process":
         words = ["--runs", args.runs, "--seconds", args.seconds]
         bench("file_channel", *words)
@@ -191,10 +194,11 @@ def main():
     words.add_argument("--heap", default="1g", help="Flume's -Xmx")
     words.add_argument("--drain", type=int, default=3_000_000, help="events of a drained backlog beside Flume")
     words.add_argument("--backlog", type=int, default=1_000_000, help="events of a start beside Flume")
-    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle, file channel start, avro null)"
+    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle, file channel start, avro null, tls storm)"
     words.add_argument("--only", default="", help=only)
     words.add_argument("--no-peer", action="store_true")
-    words.add_argument("--flume", action="store_true", help="Flume beside every row with avro, not a few")
+    words.add_argument("--flume", action="store_true", help="Flume beside every row with avro or thrift, not a few")
+    words.add_argument("--storm", type=float, default=60, help="seconds of a storm of TLS connections")
     args = words.parse_args()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     print(f"flumed {commit.stdout.strip()} on {machine()}")
@@ -204,7 +208,8 @@ def main():
         file_rows(args, root)
         beside_flume.rows(args, root)
         file_beside_flume.rows(args, root)
-        avro_beside_flume.rows(args, root)
+        rpc_beside_flume.rows(args, root)
+        tls.rows(args, root)
         scale.rows(args, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -33,12 +33,23 @@ pub struct Slice<'a> {
 }
 
 impl Read for Slice<'_> {
+    #[inline]
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let rest = &self.all[self.at.get()..];
         let n = rest.len().min(out.len());
         out[..n].copy_from_slice(&rest[..n]);
         self.at.set(self.at.get() + n);
         Ok(n)
+    }
+
+    /// Nearly all that is read is a byte or four.
+    #[inline]
+    fn read_exact(&mut self, out: &mut [u8]) -> io::Result<()> {
+        let from = self.at.get();
+        let bytes = self.all[from..].get(..out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        self.at.set(from + out.len());
+        Ok(())
     }
 }
 

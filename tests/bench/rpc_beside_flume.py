@@ -1,4 +1,4 @@
-"""The avro source and sink under load, with Apache Flume 1.11 and the load generator's own receiver beside them.
+"""The avro and thrift sources and sinks under load, with Apache Flume 1.11 and the load generator's own receiver beside them.
 
 A run: start the agents, send for a while to warm up, send for some seconds, wait until the last channel has given out
 everything that was acknowledged, and count what is in the files where there are any. The rate is that of acknowledged
@@ -8,8 +8,11 @@ way. The receiver ("floor") counts events and keeps nothing: what a row cannot e
     null, memory     loadgen -> avro -> memory -> null, or file_roll
     file channel     loadgen -> avro -> file -> file_roll: acknowledged when durable
     two hops         loadgen -> avro -> memory -> avro sink -> avro -> memory -> file_roll
+
+The rows "avro tls" are the same over TLS, each beside itself without it.
 """
 
+import collections
 import json
 import shutil
 import signal
@@ -19,6 +22,7 @@ import time
 from pathlib import Path
 
 from beside_flume import VERSION, Flume, Flumed, unavailable
+import tls
 from measure import LOADGEN, counters, cpu_seconds, free_port, listens, median, peak_mib, print_row, wait_for
 
 SIZE = 500
@@ -29,13 +33,14 @@ SOURCE = """
 a1.sources = r1
 a1.channels = c1
 a1.sinks = k1
-a1.sources.r1.type = avro
+a1.sources.r1.type = {rpc}
 a1.sources.r1.bind = 127.0.0.1
 a1.sources.r1.port = {port}
-a1.sources.r1.compression-type = {source_compression}
 a1.sources.r1.channels = c1
 a1.sinks.k1.channel = c1
 """
+
+DEFLATE = "a1.{component}.compression-type = deflate\n"
 
 CHANNEL = {
     "memory": """
@@ -68,7 +73,6 @@ a1.sinks.k1.type = avro
 a1.sinks.k1.hostname = 127.0.0.1
 a1.sinks.k1.port = {next_port}
 a1.sinks.k1.batch-size = {batch}
-a1.sinks.k1.compression-type = {sink_compression}
 """,
 }
 
@@ -81,37 +85,52 @@ FLOWS = {
     "two hops deflate": [("memory", "avro"), ("memory", "file_roll")],
 }
 
-# flow, batch, connections, whether Flume runs beside it without --flume
+# beside: whether Flume runs beside it without --flume
+Row = collections.namedtuple("Row", "rpc flow batch conns beside")
 ROWS = [
-    ("null", 1, 1, True),
-    ("null", 1, 8, False),
-    ("null", 100, 1, True),
-    ("null", 100, 8, False),
-    ("null", 1000, 1, False),
-    ("null", 1000, 8, False),
-    ("memory", 1, 1, False),
-    ("memory", 100, 1, False),
-    ("memory", 100, 8, False),
-    ("memory", 1000, 1, False),
-    ("file channel", 1, 1, False),
-    ("file channel", 1, 8, False),
-    ("file channel", 100, 1, True),
-    ("file channel", 100, 8, False),
-    ("file channel", 1000, 1, False),
-    ("file channel", 1000, 8, False),
-    ("two hops", 1, 1, False),
-    ("two hops", 100, 1, True),
-    ("two hops", 1000, 1, False),
-    ("two hops deflate", 100, 1, False),
+    Row("avro", "null", 1, 1, True),
+    Row("avro", "null", 1, 8, False),
+    Row("avro", "null", 100, 1, True),
+    Row("avro", "null", 100, 8, False),
+    Row("avro", "null", 1000, 1, False),
+    Row("avro", "null", 1000, 8, False),
+    Row("avro", "memory", 1, 1, False),
+    Row("avro", "memory", 100, 1, False),
+    Row("avro", "memory", 100, 8, False),
+    Row("avro", "memory", 1000, 1, False),
+    Row("avro", "file channel", 1, 1, False),
+    Row("avro", "file channel", 1, 8, False),
+    Row("avro", "file channel", 100, 1, True),
+    Row("avro", "file channel", 100, 8, False),
+    Row("avro", "file channel", 1000, 1, False),
+    Row("avro", "file channel", 1000, 8, False),
+    Row("avro", "two hops", 1, 1, False),
+    Row("avro", "two hops", 100, 1, True),
+    Row("avro", "two hops", 1000, 1, False),
+    Row("avro", "two hops deflate", 100, 1, False),
+    Row("avro tls", "null", 100, 1, True),
+    Row("avro tls", "null", 100, 8, False),
+    Row("thrift", "null", 1, 1, True),
+    Row("thrift", "null", 1, 8, False),
+    Row("thrift", "null", 100, 1, True),
+    Row("thrift", "null", 100, 8, True),
+    Row("thrift", "null", 1000, 1, False),
+    Row("thrift", "null", 1000, 8, False),
+    Row("thrift", "file channel", 1, 1, False),
+    Row("thrift", "file channel", 1, 8, False),
+    Row("thrift", "file channel", 100, 1, True),
+    Row("thrift", "file channel", 100, 8, False),
+    Row("thrift", "file channel", 1000, 1, False),
+    Row("thrift", "file channel", 1000, 8, False),
 ]
 
 
 class Agent:
-    def __init__(self, server, work, index, heap, keys, channel, sink):
+    def __init__(self, server, work, index, heap, keys, more, channel, sink):
         self.dir, self.metrics, self.port = work / f"agent{index}", free_port(), keys["port"]
         (self.dir / "out").mkdir(parents=True)
         text = (SOURCE + CHANNEL[channel] + SINK[sink]).format(dir=self.dir, batch=SINK_BATCH, **keys)
-        (self.dir / "agent.conf").write_text(text)
+        (self.dir / "agent.conf").write_text(text + more)
         defines = ["-Dflume.monitoring.type=http", f"-Dflume.monitoring.port={self.metrics}"]
         command = server.command(heap, defines, ["-n", "a1", "-f", str(self.dir / "agent.conf")])
         with open(self.dir / "log", "w") as log:
@@ -140,9 +159,16 @@ class Floor:
     name, warm_up = "floor", 0.5
 
 
-def send(server, port, batch, conns, seconds):
-    words = ["flume-avro", "--port", port, "--size", SIZE, "--batch", batch, "--conns", conns]
-    words += ["--events", 10**9, "--max-secs", seconds]
+class Plain(Flumed):
+    """flumed without TLS."""
+
+    name = "without TLS"
+
+
+def send(server, row, port, seconds):
+    rpc = row.rpc.split()[0]
+    words = [f"flume-{rpc}", "--port", port, "--size", SIZE, "--batch", row.batch, "--conns", row.conns]
+    words += ["--events", 10**9, "--max-secs", seconds] + ["--tls"] * has_tls(server, row)
     # It exits with 1 because time ends before the events do.
     done = subprocess.run([LOADGEN, *map(str, words)], capture_output=True, text=True)
     found = json.loads(done.stdout)
@@ -162,22 +188,27 @@ def end(children):
             child.wait()
 
 
-def start(server, flow, heap, work, agents):
+def has_tls(server, row):
+    return row.rpc.endswith("tls") and server is not Plain
+
+
+def start(server, row, heap, work, agents):
     """Adds the agents of a row, each started when the one that it sends to listens: Flume's sink would pause."""
-    ports = [free_port() for _ in FLOWS[flow]]
-    between = "deflate" if flow.endswith("deflate") else "none"
+    flow = FLOWS[row.flow]
+    ports = [free_port() for _ in flow]
     for i in reversed(range(len(ports))):
-        keys = {
-            "port": ports[i],
-            "next_port": ports[i + 1] if i + 1 < len(ports) else 0,
-            "source_compression": between if i > 0 else "none",
-            "sink_compression": between,
-        }
-        agents.insert(0, Agent(server, work, i, heap, keys, *FLOWS[flow][i]))
+        keys = {"rpc": row.rpc.split()[0], "port": ports[i], "next_port": ports[i + 1] if i + 1 < len(ports) else 0}
+        more = ""
+        if row.flow.endswith("deflate"):
+            more += DEFLATE.format(component="sources.r1") if i > 0 else ""
+            more += DEFLATE.format(component="sinks.k1") if flow[i][1] == "avro" else ""
+        if has_tls(server, row):
+            more += tls.source_keys(work)
+        agents.insert(0, Agent(server, work, i, heap, keys, more, *flow[i]))
         wait_for(f"{server.name} to start", agents[0].ready, 60)
 
 
-def run(server, flow, batch, conns, seconds, heap, root):
+def run(server, row, seconds, heap, root):
     work, agents, receivers = Path(tempfile.mkdtemp(dir=root)), [], []
     children = lambda: receivers + [a.child for a in agents]
     try:
@@ -187,14 +218,14 @@ def run(server, flow, batch, conns, seconds, heap, root):
             receivers.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             wait_for("the receiver to listen", lambda: listens(port))
         else:
-            start(server, flow, heap, work, agents)
+            start(server, row, heap, work, agents)
             port = agents[0].port
-        acknowledged = send(server, port, batch, conns, server.warm_up)["acked"]
+        acknowledged = send(server, row, port, server.warm_up)["acked"]
         cpu = lambda: sum(cpu_seconds(c.pid) for c in children())
         arrived = lambda: not agents or agents[-1].taken() >= acknowledged
         wait_for("the warm-up's events", arrived, 120)
         before = cpu()
-        sent = send(server, port, batch, conns, seconds)
+        sent = send(server, row, port, seconds)
         acknowledged += sent["acked"]
         wait_for("what was acknowledged to arrive", arrived, 120)
         result = {
@@ -205,7 +236,7 @@ def run(server, flow, batch, conns, seconds, heap, root):
             "generator": sent["cpu_s"] / max(sent["acked"], 1) * 1e6,
         }
         end(children())
-        if agents and FLOWS[flow][-1][1] == "file_roll":
+        if agents and FLOWS[row.flow][-1][1] == "file_roll":
             result["lost"] = acknowledged - agents[-1].lines()
         if result["lost"] > 0:
             raise SystemExit(f"bench: {server.name} lost {result['lost']} acknowledged events")
@@ -215,33 +246,42 @@ def run(server, flow, batch, conns, seconds, heap, root):
         shutil.rmtree(work)
 
 
-def label_of(flow, batch, conns):
-    return f"avro {flow} batch {batch} {conns} conn"
+def label_of(row):
+    return f"{row.rpc} {row.flow} batch {row.batch} {row.conns} conn"
+
+
+def servers_of(row, has_flume):
+    if row.rpc == "avro tls":
+        servers = [Flumed, Plain]
+    else:
+        servers = [Flumed, Floor] if (row.rpc, row.flow) == ("avro", "null") else [Flumed]
+    return servers + [Flume] * has_flume
 
 
 def rows(args, root):
-    wanted = [row for row in ROWS if args.only in label_of(*row[:3])]
+    wanted = [row for row in ROWS if args.only in label_of(row)]
+    if not tls.has_openssl():
+        wanted = [row for row in wanted if row.rpc != "avro tls"]
     if not wanted:
         return
-    beside = args.flume or any(row[3] for row in wanted)
+    beside = args.flume or any(row.beside for row in wanted)
     absent = "left out" if args.no_peer else "none of these rows" if not beside else unavailable()
     what = absent or f"-Xmx{args.heap}, warmed up {Flume.warm_up} s"
     print(
-        f"avro, {SIZE} B and 2 headers, one call on its way per connection, {args.seconds:g} s windows,"
+        f"avro and thrift, {SIZE} B and 2 headers, one call on its way per connection, {args.seconds:g} s windows,"
         f" medians of {args.runs}; Flume {VERSION}: {what}"
     )
     single = {}
-    for flow, batch, conns, is_beside in wanted:
-        servers = [Flumed, Floor] if flow == "null" else [Flumed]
-        if not absent and (is_beside or args.flume):
-            servers.append(Flume)
+    for row in wanted:
+        servers = servers_of(row, not absent and (row.beside or args.flume))
         results = {s.name: [] for s in servers}
         for _ in range(args.runs):
             for s in servers:
-                results[s.name].append(run(s, flow, batch, conns, args.seconds, args.heap, root))
-        print_row(label_of(flow, batch, conns), results)
+                results[s.name].append(run(s, row, args.seconds, args.heap, root))
+        print_row(label_of(row), results)
         cpu = median(results["flumed"], "cpu")
-        if flow == "memory":
-            single[batch, conns] = cpu
-        elif (batch, conns) in single and flow.startswith("two hops"):
-            print(f"{'':30}  {'':12} CPU {cpu / single[batch, conns]:.2f} x that of the single hop", flush=True)
+        if row.flow == "memory":
+            single[row.batch, row.conns] = cpu
+        elif (row.batch, row.conns) in single and row.flow.startswith("two hops"):
+            by = cpu / single[row.batch, row.conns]
+            print(f"{'':30}  {'':12} CPU {by:.2f} x that of the single hop", flush=True)
