@@ -22,11 +22,13 @@ mod verify;
 #[cfg(not(feature = "tls"))]
 use absent as lists;
 #[cfg(not(feature = "tls"))]
-pub use absent::{reread, Client, Server, Session};
+pub use absent::{jks, reread, Client, Server, Session};
 #[cfg(feature = "tls")]
 pub use engine::{reread, Client, Server};
 #[cfg(feature = "tls")]
 pub use session::Session;
+#[cfg(feature = "tls")]
+pub use stores::jks;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -98,7 +100,7 @@ pub struct Lists {
 
 impl Lists {
     /// What is odd about them: names that stand for nothing here.
-    pub fn doubts(&self) -> Vec<(What, String)> {
+    pub fn doubts(&self) -> Vec<Doubt> {
         lists::doubts(self)
     }
 
@@ -106,6 +108,15 @@ impl Lists {
     pub fn fault(&self) -> Option<Fault> {
         lists::fault(self)
     }
+}
+
+/// A name in a list that is hardly meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    pub what: What,
+    /// It is to be excluded.
+    pub excludes: bool,
+    pub why: String,
 }
 
 /// The part of the options that is to blame.

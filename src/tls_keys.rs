@@ -4,7 +4,7 @@
 //! for all components (reference, config.md 7). They mean nothing without `ssl = true`. Plain data.
 
 use crate::config::{globals, Context, Default, Key, Type};
-use crate::tls::{Identity, Lists, StoreFile, What};
+use crate::tls::{Doubt, Identity, Lists, StoreFile, What};
 use std::path::PathBuf;
 
 const TYPES: &[&str] = &["JKS", "PKCS12", "PEM"];
@@ -108,13 +108,17 @@ pub fn lists(ctx: &Context) -> Lists {
 
 /// The list to blame: of those that are given the one that includes.
 pub fn list_key(what: What, ctx: &Context) -> &'static str {
-    let (include, exclude) = match what {
-        What::Suites => ("include-cipher-suites", "exclude-cipher-suites"),
-        _ => ("include-protocols", "exclude-protocols"),
-    };
+    let (include, exclude) = list_keys(what);
     match ctx.text(include).is_some() {
         true => include,
         false => exclude,
+    }
+}
+
+fn list_keys(what: What) -> (&'static str, &'static str) {
+    match what {
+        What::Suites => ("include-cipher-suites", "exclude-cipher-suites"),
+        _ => ("include-protocols", "exclude-protocols"),
     }
 }
 
@@ -126,9 +130,11 @@ pub fn advice(ctx: &Context) -> Vec<Finding> {
         let why = "means nothing, the connection is not encrypted: ssl = true is missing";
         return given.map(|k| (k.name, why.to_owned())).collect();
     }
-    // Only those that are included can be in doubt.
-    let mut odd: Vec<Finding> =
-        lists(ctx).doubts().into_iter().map(|(what, why)| (list_key(what, ctx), why)).collect();
+    let mut odd: Vec<Finding> = Vec::new();
+    for Doubt { what, excludes, why } in lists(ctx).doubts() {
+        let (include, exclude) = list_keys(what);
+        odd.push((if excludes { exclude } else { include }, why));
+    }
     for key in ["truststore-type", "keystore-type"] {
         let is_one = |name: &str| TYPES.iter().any(|t| t.eq_ignore_ascii_case(name));
         if let Some(name) = ctx.text(key).filter(|name| !is_one(name)) {

@@ -2,7 +2,7 @@
 //! `ssl = true`, as in Flume. Files are not looked at here: what is wrong with them shows when it is connected. Plain data.
 
 use crate::config::{Context, Default, Key, Type};
-use crate::tls::{Options, Trust};
+use crate::tls::{jks, Options, Trust};
 use crate::tls_keys::{self, identity, list_key, lists, truststore};
 
 pub const TLS: &[Key] = &[
@@ -33,6 +33,11 @@ pub fn check(ctx: &Context) -> Vec<(&'static str, String)> {
 /// What is odd about them.
 pub fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut odd = tls_keys::advice(ctx);
+    // What Flume's own default type is shows before it is connected.
+    for key in ["keystore", "truststore"] {
+        let path = ctx.text(key).filter(|_| ctx.flag("ssl"));
+        odd.extend(path.and_then(|path| jks(path.as_ref())).map(|why| (key, why)));
+    }
     if ctx.flag("ssl") && !ctx.is_given("verify-hostname") && !ctx.flag("trust-all-certs") {
         let why = "is not given: any certificate that is trusted is taken for the server's, whatever host name it bears, \
                    as in Flume; true compares the name with the one that is connected to, false does not say this again";

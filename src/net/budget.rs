@@ -4,9 +4,9 @@
 //! for a channel, or for the end of a line, stop no other source. A read that would take another buffer asks first;
 //! who is refused waits in its source's line, first come first served, and who comes later waits behind it.
 //!
-//! Connections that are all in the middle of a message would wait for each other for ever. So each source has a
-//! finisher where they do not fit: the first in the line that holds part of a message reads on to the end of it, asks
-//! nobody, and what it holds of it is not counted. The next one is chosen when that message is settled, or its
+//! Connections that are all in the middle of a message would wait for each other for ever, and those that begin one for
+//! them. So each source has a finisher where they do not fit: the first in the line that holds part of a message, or else
+//! the first of all, reads on to the end of it, asks nobody, and what it holds of it is not counted. The next one is chosen when that message is settled, or its
 //! connection is gone; a finisher that stalls is ended by the time-out of its message. What a loop holds is bounded by
 //! its budget and one message for each source.
 
@@ -114,9 +114,9 @@ impl Budget {
             }
             share.take(0);
         }
-        while share.finisher.is_none() && share.halfway > 0 {
-            let Some(at) = share.starved.iter().position(|(_, halfway)| *halfway) else { break };
-            let Some(token) = share.take(at) else { break };
+        while share.finisher.is_none() {
+            let halfway = (share.halfway > 0).then(|| share.starved.iter().position(|(_, halfway)| *halfway));
+            let Some(token) = share.take(halfway.flatten().unwrap_or(0)) else { break };
             if ask(token).is_some() {
                 share.finisher = Some(token);
                 fed.push((token, Grant::Message));
@@ -192,6 +192,7 @@ mod tests {
         for t in 1..=3 {
             s.wait(Token(t), false);
         }
+        s.finisher = Some(Token(9));
         let ask = |t: Token| (t != Token(1)).then_some(begins(100, 300));
         assert_eq!(b.feed(&mut s, 1, ask), [], "the first is gone, the second does not fit");
         assert!(!b.may_read(&s, 1, begins(0, 1)), "who comes later waits behind");
@@ -230,10 +231,20 @@ mod tests {
         s.dismiss(Token(3));
         assert_eq!(b.feed(&mut s, 1, ask), [(Token(4), Grant::Message)]);
         s.dismiss(Token(4));
-        assert_eq!(b.feed(&mut s, 1, ask), []);
-        assert!(s.is_waited_for(), "who begins a message waits for room");
-        b.count(&mut s, 800, 200);
-        assert_eq!(tokens(b.feed(&mut s, 1, |_| Some(begins(0, 300)))), [Token(1)]);
+        assert_eq!(b.feed(&mut s, 1, ask), [(Token(1), Grant::Message)], "nobody else: who begins one");
+        assert!(!s.is_waited_for());
+    }
+
+    #[test]
+    fn beginnings_that_nobody_ends_do_not_keep_the_others_out() {
+        let mut b = Budget::new(1000);
+        let mut s = Share::default();
+        b.count(&mut s, 0, 900);
+        // What is held is of others, who have sent nothing more.
+        (1..=2).for_each(|t| s.wait(Token(t), false));
+        assert_eq!(b.feed(&mut s, 1, |_| Some(begins(0, 64))), [(Token(1), Grant::Message)]);
+        s.dismiss(Token(1));
+        assert_eq!(b.feed(&mut s, 1, |_| Some(begins(0, 64))), [(Token(2), Grant::Message)]);
     }
 
     #[test]

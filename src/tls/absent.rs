@@ -1,8 +1,9 @@
 //! A build without TLS: everything is there for those who use it, and says that it is not.
 
-use super::{Fault, Lists, Options, Reading, What};
+use super::{Doubt, Fault, Lists, Options, Reading, What};
 use std::convert::Infallible;
 use std::io::{self, Read};
+use std::path::Path;
 
 const ABSENT: &str = "this flumed was built without TLS (cargo's feature tls)";
 
@@ -60,6 +61,10 @@ impl Session {
         match self.0 {}
     }
 
+    pub fn held(&self) -> usize {
+        match self.0 {}
+    }
+
     pub fn describe(&self) -> String {
         match self.0 {}
     }
@@ -89,7 +94,11 @@ pub fn reread() -> Vec<Reading> {
     Vec::new()
 }
 
-pub fn doubts(_: &Lists) -> Vec<(What, String)> {
+pub fn jks(_: &Path) -> Option<String> {
+    None
+}
+
+pub fn doubts(_: &Lists) -> Vec<Doubt> {
     Vec::new()
 }
 

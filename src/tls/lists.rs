@@ -3,7 +3,7 @@
 //! What is left of all that rustls has, of those to include, without those to exclude. A name of something older stands
 //! for nothing: it is told as a doubt, and it is a fault when nothing is left.
 
-use super::{Fault, Lists, What};
+use super::{Doubt, Fault, Lists, What};
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::CryptoProvider;
 use rustls::version::{TLS12, TLS13};
@@ -68,17 +68,27 @@ fn known() -> String {
     all.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-pub fn doubts(lists: &Lists) -> Vec<(What, String)> {
+pub fn doubts(lists: &Lists) -> Vec<Doubt> {
+    let versions = VERSIONS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+    let suites: Vec<String> = default_provider().cipher_suites.iter().map(name).collect();
     let mut told = Vec::new();
-    for name in &lists.include_protocols {
-        if VERSIONS.iter().all(|(known, _)| known != name) {
-            told.push((What::Protocols, format!("{name} is not there: only TLSv1.3 and TLSv1.2 are")));
+    for (what, known, include, exclude) in [
+        (What::Protocols, versions, &lists.include_protocols, &lists.exclude_protocols),
+        (What::Suites, suites, &lists.include_suites, &lists.exclude_suites),
+    ] {
+        let meant = |name: &str| known.iter().find(|k| k.eq_ignore_ascii_case(name));
+        for name in include.iter().filter(|n| !known.contains(n)) {
+            let why = match meant(name) {
+                Some(right) => format!("{name} is not there; is {right} meant?"),
+                None => format!("{name} is not there; there are {}", known.join(", ")),
+            };
+            told.push(Doubt { what, excludes: false, why });
         }
-    }
-    let known = known();
-    let is_known = |name: &str| known.split(", ").any(|k| k == name);
-    for name in lists.include_suites.iter().filter(|n| !is_known(n)) {
-        told.push((What::Suites, format!("{name} is not there; there are {known}")));
+        // What is old is not there to be excluded. Case matters, as in Java.
+        for name in exclude.iter().filter(|n| !known.contains(n)) {
+            let why = meant(name).map(|right| format!("{name} excludes nothing; is {right} meant?"));
+            told.extend(why.map(|why| Doubt { what, excludes: true, why }));
+        }
     }
     told
 }

@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::RootCertStore;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,6 +87,14 @@ pub fn roots(trust: &Trust, files: &mut Vec<Vec<u8>>) -> Result<Roots, Fault> {
     // One that is no authority is trusted for itself alone.
     store.add_parsable_certificates(certificates.iter().cloned());
     Ok(Roots { certificates, store: Arc::new(store) })
+}
+
+/// What is to be said of a file that is Java's.
+pub fn jks(path: &Path) -> Option<String> {
+    let mut head = [0; 4];
+    fs::File::open(path).and_then(|mut f| f.read_exact(&mut head)).ok()?;
+    let file = StoreFile { path: path.to_owned(), password: String::new() };
+    (Format::of(&head) == Format::Jks).then(|| Format::Jks.refusal(&file))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

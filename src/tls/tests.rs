@@ -272,7 +272,10 @@ fn lists_leave_what_they_say() {
     assert_eq!(fault(server(against)).what, What::Suites);
     let doubts =
         Lists { include_protocols: names(&["TLSv1", "TLSv1.2"]), ..suites(&["SSL_X"], &["SSL_Y"]) }.doubts();
-    assert_eq!(doubts.iter().map(|(what, _)| *what).collect::<Vec<_>>(), [What::Protocols, What::Suites]);
+    assert_eq!(doubts.iter().map(|d| d.what).collect::<Vec<_>>(), [What::Protocols, What::Suites]);
+    let slip = Lists { exclude_protocols: names(&["SSLv3", "tlsv1.2"]), ..Lists::default() }.doubts();
+    let why = "tlsv1.2 excludes nothing; is TLSv1.2 meant?".to_owned();
+    assert_eq!(slip, [Doubt { what: What::Protocols, excludes: true, why }]);
 }
 
 #[test]

@@ -261,7 +261,9 @@ impl<'a> Judge<'a> {
         if part.get("ssl").is_some_and(|p| p.value.eq_ignore_ascii_case("true")) {
             let missing = declared.all_keys().filter(|k| part.get(k.name).is_none());
             let variable = |name: &str| std::env::var(name).ok();
-            let global = |k: &Key| k.global?.find(k.name, &self.agent.system, variable);
+            let global = |k: &Key| {
+                k.global.filter(|g| g.is_for(declared.kind))?.find(k.name, &self.agent.system, variable)
+            };
             properties.extend(missing.filter_map(global));
         }
         properties
