@@ -40,6 +40,8 @@ a1.sources.r1.channels = c1
 a1.sinks.k1.channel = c1
 """
 
+# Without a number Flume starts a thread for every call, thousands of them, and takes a tenth. flumed has no use for it.
+THREADS = "a1.sources.r1.threads = 8\n"
 DEFLATE = "a1.{component}.compression-type = deflate\n"
 
 CHANNEL = {
@@ -198,7 +200,7 @@ def start(server, row, heap, work, agents):
     ports = [free_port() for _ in flow]
     for i in reversed(range(len(ports))):
         keys = {"rpc": row.rpc.split()[0], "port": ports[i], "next_port": ports[i + 1] if i + 1 < len(ports) else 0}
-        more = ""
+        more = THREADS if row.rpc == "thrift" else ""
         if row.flow.endswith("deflate"):
             more += DEFLATE.format(component="sources.r1") if i > 0 else ""
             more += DEFLATE.format(component="sinks.k1") if flow[i][1] == "avro" else ""
