@@ -47,7 +47,7 @@ class Apache:
         text = (TType.STRING, "UTF8")
         self.Event = struct("ThriftFlumeEvent", (1, TType.MAP, "headers", (*text, *text, False), None),
                             (2, TType.STRING, "body", "BINARY", None))
-        event = (self.Event, self.Event.thrift_spec)
+        event = [self.Event, self.Event.thrift_spec]
         self.arguments = {
             "append": struct("append_args", (1, TType.STRUCT, "event", event, None)),
             "appendBatch": struct("appendBatch_args", (1, TType.LIST, "events", (TType.STRUCT, event, False), None)),
@@ -62,7 +62,7 @@ class Apache:
         self.transport.open()
         self.wire, self.number = self.protocol.getProtocol(self.transport), 0
 
-    def call(self, name, **arguments):
+    def call(self, name, /, **arguments):
         self.number += 1
         self.wire.writeMessageBegin(name, self.Thrift.TMessageType.CALL, self.number)
         self.arguments[name](**arguments).write(self.wire)
@@ -122,7 +122,7 @@ class Thriftpy2:
         from thriftpy2.rpc import make_client
         self.client = make_client(self.service, "127.0.0.1", port, timeout=TIMEOUT, **self.how)
 
-    def call(self, name, **arguments):
+    def call(self, name, /, **arguments):
         return getattr(self.client, name)(**arguments)
 
     def serve(self, store):
