@@ -104,7 +104,7 @@ fn serve(input: &[u8]) -> Verdict {
         move |c: &Chunk<'_>, _: bool, _: BatchLimits, b: &mut Batch| {
             let mut done = server.decode(c, most, b);
             // Of a larger one the beginning is kept.
-            assert!(server.held() <= max.max(256), "{} bytes held, of at most {max}", server.held());
+            assert!(server.held() <= max.max(8 << 10), "{} bytes held, of at most {max}", server.held());
             if let Then::Call(call) = &mut done.then {
                 calls += 1;
                 let status = if call.refused.is_some() { Status::Failed } else { Status::Ok };
