@@ -121,6 +121,22 @@ fn bytes_go_both_ways() {
 }
 
 #[test]
+fn a_client_that_reads_nothing_is_sent_nothing() {
+    let (f, pki) = (Folder::new(), Pki::new("ca"));
+    let own = f.store("s.pem", pki.issue(&["localhost"]).pem());
+    let server = Server::new("r1", serving(Identity::Store(own))).unwrap();
+    let client = client(trusting(f.store("ca.pem", pki.certificate())));
+    let (mut c, mut s) = (client.connect("localhost").unwrap(), server.accept().unwrap());
+    send(&mut c, &mut s).unwrap();
+    send(&mut s, &mut c).unwrap();
+    send(&mut c, &mut s).unwrap();
+    assert!(s.describe().contains("TLSv1_3") && !s.is_handshaking());
+    let mut records = Vec::new();
+    s.take_records(&mut records);
+    assert_eq!(records, b"");
+}
+
+#[test]
 fn who_is_trusted() {
     let (f, pki) = (Folder::new(), Pki::new("ca"));
     let server = |c: &Certified| {
