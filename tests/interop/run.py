@@ -1,5 +1,5 @@
 """Real syslog senders against the real flumed: what they send comes out, with the right headers. The packages `flume` and
-`rpc` have the cases beside Apache Flume and over Avro.
+`rpc` and `tls` have the cases beside Apache Flume, over Avro and Thrift, and over TLS.
 
 Each case starts an agent of its own on a port the kernel chose, lets one peer send, waits until all events are in
 the file (written with headers, by header_and_text), stops the agent and compares. `--record` puts a plain recorder
@@ -9,7 +9,7 @@ Standard library only; children are stopped by their process id; every wait has 
 import argparse, contextlib, datetime, logging, logging.handlers, os, re, signal, socket, subprocess, sys
 import tempfile, threading, time
 
-import flume, rpc
+import flume, rpc, tls
 from children import DEADLINE, child, wait
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -333,7 +333,7 @@ def main():
             failed += 1
             print(f"FAILED  {case.name}: {e}", flush=True)
     skipped = 0
-    for more in (flume, rpc):
+    for more in (flume, rpc, tls):
         tally = more.run(os.path.abspath(args.flumed), args.only)
         passed, failed, skipped = passed + tally[0], failed + tally[1], skipped + tally[2]
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))

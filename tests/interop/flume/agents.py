@@ -62,6 +62,13 @@ class Agent:
         with open(self.log, "rb") as f:
             return f.read()
 
+    def tells(self, why, provoke):
+        """Provokes this line, a pattern, until it is logged: of several in one second flumed logs the first."""
+        def told():
+            provoke()
+            return re.search(why.encode(), self.said())
+        wait(f"{self.name} logs '{why}'", told)
+
     def events(self, output):
         """What came out so far: the lines of the files in a directory, or what a logger sink wrote into the log."""
         if output == "log":

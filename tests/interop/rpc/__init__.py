@@ -1,17 +1,24 @@
-"""Avro RPC with peers that are not ours: Flume's agents and its SDK, log4j2's Flume appender, npm avsc; and a chain of
-agents. Cases whose peers cannot be had here are skipped, with the reason."""
-import os, subprocess, tempfile, time
+"""RPC with peers that are not ours: Flume's agents and its SDK over Avro and Thrift, log4j2's Flume appender, npm avsc, two
+Thrift libraries for Python; the same over TLS; and chains of agents. Cases whose peers cannot be had here are skipped,
+with the reason."""
+import os, shutil, subprocess, tempfile, time
 
 from flume import unavailable
-from .peers import AVSC
-from . import cases, chain
+from .peers import AVSC, THRIFT
+from . import cases, chain, thrift_cases, tls_cases
+
+CASES = [
+    (f"{kind}-{name}", needs, case)
+    for kind, found in (("avro", cases.CASES), ("thrift", thrift_cases.CASES), ("tls", tls_cases.CASES))
+    for name, needs, case in found
+] + chain.CASES
 
 
 def run(flumed, only):
     """All cases whose names hold `only`; gives how many passed, failed and were skipped."""
     tally, absent = {"ok": 0, "FAILED": 0, "skipped": 0}, {}
-    for name, needs, case in cases.CASES + chain.CASES:
-        if only not in f"avro-{name}":
+    for name, needs, case in CASES:
+        if only not in name:
             continue
         for need in needs:
             if need not in absent:
@@ -21,16 +28,20 @@ def run(flumed, only):
         outcome, what = ("skipped", why) if why else one(case, flumed)
         tally[outcome] += 1
         took = f" ({time.monotonic() - began:.2f} s)"
-        print(f"{outcome:7} avro-{name}" + (f": {what}" if what else took), flush=True)
+        print(f"{outcome:7} {name}" + (f": {what}" if what else took), flush=True)
     return tally["ok"], tally["FAILED"], tally["skipped"]
 
 
 def missing(need):
     """Why this peer is not here, if so."""
-    if need != "avsc":
+    if need == "keytool":
+        return "" if shutil.which(need) else "no keytool on this machine"
+    script = {"avsc": AVSC, "thrift": THRIFT}.get(need)
+    if not script:
         return unavailable(need)
-    prepared = subprocess.run([AVSC, "prepare"], capture_output=True, text=True)
-    return prepared.returncode and (prepared.stderr.strip() or f"scripts/avsc-peer: exit code {prepared.returncode}")
+    prepared = subprocess.run([script, "prepare"], capture_output=True, text=True)
+    said = prepared.stderr.strip() or f"{os.path.basename(script)}: exit code {prepared.returncode}"
+    return said if prepared.returncode else ""
 
 
 def one(case, flumed):

@@ -61,7 +61,7 @@ def from_sdk(version, deflate=False, **how):
     @scene
     def case(s):
         given = events.given() if how.get("batch", 50) else events.given(50)
-        agent = s.add(peers.last, "", "flumed", deflate=deflate)
+        agent = s.add(peers.last, "", "flumed", deflate and peers.DEFLATE)
         more = {"compression_type": "deflate", "compression_level": 9} if deflate else {}
         retries = peers.sdk(version, s.file(given), [agent.port], **how, **more)
         assert retries == 0, f"{retries} retries"
@@ -147,8 +147,8 @@ def from_flume(version, deflate):
     @scene
     def case(s):
         given = events.given()
-        last = s.add(peers.last, "", "flumed", deflate=deflate)
-        relay = s.add(peers.relay, version, "flume", last.port, deflate_on=deflate)
+        last = s.add(peers.last, "", "flumed", deflate and peers.DEFLATE)
+        relay = s.add(peers.relay, version, "flume", last.port, sink=deflate and peers.DEFLATE)
         peers.sdk(version, s.file(given), [relay.port])
         s.check(given, ["flumed"])
     return case
@@ -159,8 +159,8 @@ def to_flume(version, deflate):
     @scene
     def case(s):
         given = events.given()
-        last = s.add(peers.last, version, "flume", deflate=deflate)
-        relay = s.add(peers.relay, "", "flumed", last.port, deflate_on=deflate)
+        last = s.add(peers.last, version, "flume", deflate and peers.DEFLATE)
+        relay = s.add(peers.relay, "", "flumed", last.port, sink=deflate and peers.DEFLATE)
         peers.sdk(version, s.file(given), [relay.port])
         s.check(given, ["flume"], ordered=version.startswith("1.9."))  # 1.11 may store calls that overlap out of order
     return case

@@ -1,4 +1,4 @@
-"""Events as the peers of the Avro cases take and give them, and the check that what went in came out.
+"""Events as the peers of the RPC cases take and give them, and the check that what went in came out.
 
 A file of events has one a line, in base64 with tabs between: body, then name and value of each header. What an agent's
 file_roll sink writes (header_and_text) is compared with it in one form: `{name=value, ...} body`, headers sorted. So no
@@ -35,8 +35,8 @@ def numbered(count):
             for n in range(count)]
 
 
-def write(path, events):
-    with open(path, "wb") as f:
+def write(path, events, mode="wb"):
+    with open(path, mode) as f:
         for headers, body in events:
             fields = [body] + [text.encode() for pair in headers.items() for text in pair]
             f.write(b"\t".join(base64.b64encode(field) for field in fields) + b"\n")

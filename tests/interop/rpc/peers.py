@@ -1,4 +1,7 @@
-"""The processes of the Avro cases: agents (flumed or Flume) with an Avro source, and those who send or receive."""
+"""The processes of the RPC cases: agents (flumed or Flume) with an Avro or Thrift source, and those who send or receive.
+
+Keys of a source or sink are given as a dictionary; without a type in it, it is avro.
+"""
 import contextlib, os, re, subprocess, tempfile
 
 from children import DEADLINE, child, wait
@@ -7,10 +10,11 @@ from . import events
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AVSC = os.path.join(HERE, "..", "..", "..", "scripts", "avsc-peer")
+THRIFT = os.path.join(HERE, "..", "..", "..", "scripts", "thrift-peer")
+DEFLATE = {"compression-type": "deflate"}
 CONF = """
 a1.sources = r1
 a1.channels = c1
-a1.sources.r1.type = avro
 a1.sources.r1.bind = 127.0.0.1
 a1.sources.r1.port = @port@
 a1.sources.r1.channels = c1
@@ -27,15 +31,22 @@ a1.sinks.k1.sink.batchSize = 500
 a1.sinks.k1.sink.serializer = header_and_text
 a1.sinks.k1.channel = c1
 """
+FULL = """
+a1.channels.c1.capacity = 1
+a1.channels.c1.transactionCapacity = 1
+a1.channels.c1.keep-alive = 0
+"""
 SEND = """
 a1.sinks = k1
-a1.sinks.k1.type = avro
 a1.sinks.k1.hostname = 127.0.0.1
 a1.sinks.k1.port = {port}
 a1.sinks.k1.batch-size = {batch}
 a1.sinks.k1.channel = c1
 """
-DEFLATED = "compression-type = deflate\n"
+
+
+def keys(of, given):
+    return "".join(f"a1.{of}.{key} = {value}\n" for key, value in {"type": "avro", **(given or {})}.items())
 
 
 def agent(flumed, version, directory, conf):
@@ -46,15 +57,19 @@ def agent(flumed, version, directory, conf):
     return Agent(flumed, version, f"{directory}/given.conf", directory, lambda _: None)
 
 
-def last(flumed, version, directory, deflate=False):
+def last(flumed, version, directory, source=None):
     """An agent that writes what comes into files."""
-    return agent(flumed, version, directory, CONF + ROLL + ("a1.sources.r1." + DEFLATED) * deflate)
+    return agent(flumed, version, directory, CONF + ROLL + keys("sources.r1", source))
 
 
-def relay(flumed, version, directory, port, deflate=False, deflate_on=False, batch=100):
-    """An agent that sends on what comes; `deflate` is how it receives, `deflate_on` how it sends."""
-    conf = CONF + SEND.format(port=port, batch=batch)
-    conf += ("a1.sources.r1." + DEFLATED) * deflate + ("a1.sinks.k1." + DEFLATED) * deflate_on
+def full(flumed, version, directory, source=None):
+    """An agent whose channel has room for one event, which nobody takes."""
+    return agent(flumed, version, directory, CONF + FULL + keys("sources.r1", source))
+
+
+def relay(flumed, version, directory, port, source=None, sink=None, batch=100):
+    """An agent that sends on what comes."""
+    conf = CONF + SEND.format(port=port, batch=batch) + keys("sources.r1", source) + keys("sinks.k1", sink)
     return agent(flumed, version, directory, conf)
 
 
@@ -121,14 +136,29 @@ def avsc_client(port, path, batch, window):
 
 def avsc_server(stack, path, refuse=0):
     """Gives its port; it ends with the stack."""
+    return server(stack, path, AVSC, "run", f"{HERE}/avsc.js", "server", path, str(refuse))
+
+
+def thrift_peer(library, protocol, *words):
+    """What a Thrift library's client printed."""
+    with program(THRIFT, "run", f"{HERE}/thrift_peer.py", words[0], library, protocol, *map(str, words[1:])) as process:
+        return ended(process)
+
+
+def thrift_server(stack, path, library, protocol, refuse=0):
+    command = [THRIFT, "run", f"{HERE}/thrift_peer.py", "server", library, protocol, path, str(refuse)]
+    return server(stack, path, *command)
+
+
+def server(stack, path, *command):
+    """Starts one that appends events to this file, and gives its port; it ends with the stack."""
     open(path, "w").close()
     log = stack.enter_context(open(f"{path}.log", "w"))
-    command = [AVSC, "run", f"{HERE}/avsc.js", "server", path, str(refuse)]
     process = stack.enter_context(child(*command, stdout=log, stderr=log))
 
     def listening():
         with open(f"{path}.log") as f:
             said = f.read()
-        assert process.poll() is None, f"avsc ended: {said}"
+        assert process.poll() is None, f"{command[0]} ended: {said}"
         return said.endswith("\n") and int(said.split()[0])
-    return wait("avsc listens", listening)
+    return wait("it listens", listening)

@@ -19,11 +19,6 @@ FEW = [
     ({}, b"no headers"), ({"only": "headers"}, b""), ({"seen": "often"}, b"same"), ({"seen": "often"}, b"same"),
     ({"bytes": "all"}, bytes(range(256))),
 ]
-FULL = """
-a1.channels.c1.capacity = 1
-a1.channels.c1.transactionCapacity = 1
-a1.channels.c1.keep-alive = 0
-"""
 
 
 class Scene:
@@ -37,8 +32,8 @@ class Scene:
             self.complete = lambda: len(events.read(f"{directory}/received")) == len(FEW)
         else:
             self.server = f"Apache Flume {version}, avro source"
-            conf = peers.CONF + (FULL if full else peers.ROLL) + ("a1.sources.r1." + peers.DEFLATED) * deflate
-            agent = peers.agent(None, version, f"{directory}/server", conf)
+            make = peers.full if full else peers.last
+            agent = make(None, version, f"{directory}/server", deflate and peers.DEFLATE)
             stack.callback(agent.close)
             agent.started()
             port = agent.port
@@ -66,8 +61,8 @@ def sdk(given=FEW, **how):
 def from_sink(deflate):
     """What an avro sink sends; it is fed by the SDK."""
     def act(scene):
-        relay = peers.relay(None, scene.version, f"{scene.directory}/relay", scene.proxy.port, deflate_on=deflate,
-                            batch=3)
+        relay = peers.relay(None, scene.version, f"{scene.directory}/relay", scene.proxy.port,
+                            sink=deflate and peers.DEFLATE, batch=3)
         scene.stack.callback(relay.close)
         relay.started()
         peers.sdk(scene.version, scene.file(), [relay.port], batch=8)

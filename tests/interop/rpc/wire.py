@@ -147,8 +147,11 @@ def reply(message, first, ping):
 class Client:
     """A connection that sends what it is told and reads whole replies."""
 
-    def __init__(self, port):
+    def __init__(self, port, context=None):
+        """`context`: of TLS."""
         self.socket = socket.create_connection(("127.0.0.1", port), DEADLINE)
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self.got = b""
 
     def send(self, data, replies=1):
@@ -170,3 +173,14 @@ class Client:
 
     def close(self):
         self.socket.close()
+
+
+def send(port, events, context=None, size=50):
+    """Sends them, and takes no answer but OK."""
+    with contextlib.closing(Client(port, context)) as client:
+        parts = [events[at:at + size] for at in range(0, len(events), size)]
+        for n, part in enumerate(parts):
+            hello = b"" if n else handshake()
+            client.send(frame(n, hello + call("appendBatch", batch(part))))
+        answers = [reply(message, n == 0, False)[1] for n, (_, message) in enumerate(frames(client.got))]
+        assert answers == ["OK"] * len(parts), answers
