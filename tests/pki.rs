@@ -37,6 +37,11 @@ impl Pki {
         self.0.pem()
     }
 
+    /// It with its key, as if it were a server or client.
+    pub fn itself(&self) -> Certified {
+        Certified::of(self.0.as_ref(), self.0.key())
+    }
+
     pub fn issue(&self, hosts: &[&str]) -> Certified {
         self.sign(params("test", hosts))
     }

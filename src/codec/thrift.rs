@@ -48,4 +48,6 @@ mod exception {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

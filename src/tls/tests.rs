@@ -181,6 +181,22 @@ fn a_large_room_takes_what_has_come_in_few_reads() {
 }
 
 #[test]
+fn a_client_that_reads_nothing_is_sent_nothing() {
+    let (f, pki) = (Folder::new(), Pki::new("ca"));
+    let own = f.store("s.pem", pki.issue(&["localhost"]).pem());
+    let server = Server::new("r1", serving(Identity::Store(own))).unwrap();
+    let client = client(trusting(f.store("ca.pem", pki.certificate())));
+    let (mut c, mut s) = (client.connect("localhost").unwrap(), server.accept().unwrap());
+    send(&mut c, &mut s).unwrap();
+    send(&mut s, &mut c).unwrap();
+    send(&mut c, &mut s).unwrap();
+    assert!(s.describe().contains("TLSv1_3") && !s.is_handshaking());
+    let mut records = Vec::new();
+    s.take_records(&mut records);
+    assert_eq!(records, b"");
+}
+
+#[test]
 fn who_is_trusted() {
     let (f, pki) = (Folder::new(), Pki::new("ca"));
     let server = |c: &Certified| {
@@ -194,6 +210,7 @@ fn who_is_trusted() {
     assert!(why(&of_ca, &server(&Pki::new("other").issue(&["localhost"]))).contains("nobody who is trusted"));
     let alone = Certified::self_signed(&["elsewhere"]);
     assert!(why(&of_ca, &server(&alone)).contains("not accepted"));
+    assert!(why(&of_ca, &server(&Pki::new("other").itself())).contains("an authority's own"));
     // Itself in the truststore.
     let pinned = trusting(f.store("alone.p12", alone.trusting("changeit")));
     assert_eq!(why(&client(pinned.clone()), &server(&alone)), "fine");

@@ -5,6 +5,8 @@
         each answer once with how often it came
     ... odd LIBRARY PROTOCOL PORT
         calls a method that there is not, appends an event without a body, then a good one; prints a line for each
+    ... unknown LIBRARY PROTOCOL PORT
+        the same without the event that has no body
     ... server LIBRARY PROTOCOL FILE REFUSE
         prints the port it listens on, then appends the events that come to FILE until it is ended; every call whose number
         is a multiple of REFUSE is answered FAILED and not written
@@ -126,7 +128,9 @@ class Thriftpy2:
         return getattr(self.client, name)(**arguments)
 
     def serve(self, store):
-        from thriftpy2.rpc import make_server
+        from thriftpy2.server import TThreadedServer
+        from thriftpy2.thrift import TProcessor
+        from thriftpy2.transport import TServerSocket
 
         class Handler:
             def append(self, event):
@@ -134,11 +138,12 @@ class Thriftpy2:
 
             def appendBatch(self, events):
                 return store(events)
-        made = make_server(self.service, Handler(), "127.0.0.1", 0, client_timeout=None, **self.how)
-        made.trans.listen()
-        made.trans.listen = lambda: None  # it does
-        print(made.trans.sock.getsockname()[1], flush=True)
-        made.serve()
+        listener = TServerSocket(host="127.0.0.1", port=0, client_timeout=None)
+        listener.listen()
+        listener.listen = lambda: None  # it does
+        print(listener.sock.getsockname()[1], flush=True)
+        TThreadedServer(TProcessor(self.service, Handler()), listener, iprot_factory=self.how["proto_factory"],
+                        itrans_factory=self.how["trans_factory"]).serve()
 
 
 def client(library, port, path, batch):
@@ -155,11 +160,11 @@ def client(library, port, path, batch):
         print(f"status {status} {times} times")
 
 
-def odd(library, port):
+def odd(library, port, bodiless=True):
     library.connect(port)
     calls = [("forget", {"name": "all"}), ("append", {"event": library.Event(headers={"k": "v"})}),
              ("append", {"event": library.Event(headers={"k": "v"}, body=b"good")})]
-    for name, arguments in calls:
+    for name, arguments in calls if bodiless else calls[::2]:
         try:
             print(f"{name}: status {library.call(name, **arguments)}")
         except Exception as e:  # each library has its own
@@ -185,8 +190,8 @@ def main():
     library = {"apache": Apache, "thriftpy2": Thriftpy2}[library](protocol)
     if role == "client":
         client(library, int(words[0]), words[1], int(words[2]))
-    elif role == "odd":
-        odd(library, int(words[0]))
+    elif role in ("odd", "unknown"):
+        odd(library, int(words[0]), role == "odd")
     else:
         server(library, words[0], int(words[1]))
 
