@@ -19,6 +19,8 @@ mod letters;
 mod limits;
 mod monitor;
 mod origin;
+// The unit tests use more of it.
+#[allow(dead_code)]
 #[path = "../pki.rs"]
 mod pki;
 mod reload;
