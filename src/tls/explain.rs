@@ -61,10 +61,6 @@ pub fn is_refusal(e: &Error) -> bool {
 fn certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => "nobody who is trusted (truststore) has signed it".to_owned(),
-        // By its text: the type is another crate's.
-        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
-            "nobody who is trusted (truststore) has signed it for this: it is an authority's own".to_owned()
-        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet".to_owned()
