@@ -25,8 +25,11 @@ impl Conn {
 
     /// The socket is dead. What was decoded is still stored; only an unfinished message is lost with it.
     pub(super) fn break_off(&mut self, e: &io::Error) {
-        let unfinished = self.unfinished();
         let wrong = e.kind() == io::ErrorKind::InvalidData;
+        // What is wrong with a handshake says so itself; one that is reset may have met its answer on the way.
+        let handshake = !wrong && self.transport.is_handshaking();
+        let unfinished =
+            self.unfinished().or_else(|| handshake.then(|| "within the TLS handshake".to_owned()));
         if wrong || unfinished.is_some() {
             self.pending.deliver.counters.event_read_fail.one();
             self.broken = Some(match unfinished {
