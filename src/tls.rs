@@ -84,6 +84,10 @@ pub struct Options {
     pub trust: Trust,
     /// Of a server.
     pub client_auth: ClientAuth,
+    /// Of a server that answers nothing: its clients need not read, and if they close with tickets of TLS 1.3 unread, their
+    /// system resets the connection, and what they sent last is lost. So they get none. Others get them: Flume 1.9 (Netty 3)
+    /// takes in the first answer only when something has come behind the handshake.
+    pub is_silent: bool,
     /// Of a client: whether the server's certificate has to bear its name.
     pub verify_hostname: bool,
     pub lists: Lists,

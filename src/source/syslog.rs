@@ -82,7 +82,7 @@ pub static TCP: SourceSpec = Spec {
     build: |ctx| {
         let protocol = Arc::new(Tcp {
             common: Common::new(ctx, ctx.size("eventSize")),
-            wire: Wire { tls: super::tls::server(ctx), deflate: false },
+            wire: Wire { tls: super::tls::server(ctx, true), deflate: false },
         });
         Source::Stream { endpoint: super::endpoint(ctx.text("host"), ctx), protocol }
     },

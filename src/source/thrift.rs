@@ -66,7 +66,7 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
 fn build(ctx: &Context) -> Source {
     let thrift = Thrift {
         max: ctx.size("maxMessageBytes"),
-        wire: Wire { tls: super::tls::server(ctx), deflate: false },
+        wire: Wire { tls: super::tls::server(ctx, false), deflate: false },
         spares: Arc::default(),
     };
     Source::Stream { endpoint: super::endpoint(ctx.text("bind"), ctx), protocol: Arc::new(thrift) }

@@ -34,7 +34,7 @@ fn options(ctx: &Context) -> Option<Result<Options, (&'static str, String)>> {
             }
         };
         let identity = Some(identity);
-        Ok(Options { identity, trust, client_auth, verify_hostname: false, lists: lists(ctx) })
+        Ok(Options { identity, trust, client_auth, lists: lists(ctx), ..Options::default() })
     })
 }
 
@@ -68,8 +68,8 @@ pub fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
     odd
 }
 
-/// The server's side, if `ssl = true`.
-pub fn server(ctx: &Context) -> Option<Server> {
-    let options = options(ctx)?.ok()?;
+/// The server's side, if `ssl = true`. `is_silent`: it never answers.
+pub fn server(ctx: &Context, is_silent: bool) -> Option<Server> {
+    let options = Options { is_silent, ..options(ctx)?.ok()? };
     Some(Server::or_later(&format!("source {}", ctx.name()), options))
 }

@@ -150,9 +150,9 @@ fn server(options: &Options) -> Result<Made<ServerConfig>, Fault> {
     };
     let mut config =
         builder.with_single_cert(chain, key).map_err(|e| Fault::new(What::Identity, explain_own(&e)))?;
-    // A client that sends, reads nothing and closes has its system reset the connection if tickets of TLS 1.3 lie there
-    // unread, and what it sent last is lost.
-    config.send_tls13_tickets = 0;
+    if options.is_silent {
+        config.send_tls13_tickets = 0;
+    }
     Ok(Made { config: Arc::new(config), files })
 }
 

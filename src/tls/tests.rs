@@ -181,19 +181,22 @@ fn a_large_room_takes_what_has_come_in_few_reads() {
 }
 
 #[test]
-fn a_client_that_reads_nothing_is_sent_nothing() {
+fn clients_of_a_silent_server_are_sent_nothing() {
     let (f, pki) = (Folder::new(), Pki::new("ca"));
     let own = f.store("s.pem", pki.issue(&["localhost"]).pem());
-    let server = Server::new("r1", serving(Identity::Store(own))).unwrap();
     let client = client(trusting(f.store("ca.pem", pki.certificate())));
-    let (mut c, mut s) = (client.connect("localhost").unwrap(), server.accept().unwrap());
-    send(&mut c, &mut s).unwrap();
-    send(&mut s, &mut c).unwrap();
-    send(&mut c, &mut s).unwrap();
-    assert!(s.describe().contains("TLSv1_3") && !s.is_handshaking());
-    let mut records = Vec::new();
-    s.take_records(&mut records);
-    assert_eq!(records, b"");
+    for is_silent in [true, false] {
+        let options = Options { is_silent, ..serving(Identity::Store(own.clone())) };
+        let server = Server::new("r1", options).unwrap();
+        let (mut c, mut s) = (client.connect("localhost").unwrap(), server.accept().unwrap());
+        send(&mut c, &mut s).unwrap();
+        send(&mut s, &mut c).unwrap();
+        send(&mut c, &mut s).unwrap();
+        assert!(s.describe().contains("TLSv1_3") && !s.is_handshaking());
+        let mut records = Vec::new();
+        s.take_records(&mut records);
+        assert_eq!(records.is_empty(), is_silent, "tickets");
+    }
 }
 
 #[test]

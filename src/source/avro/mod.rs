@@ -97,7 +97,10 @@ fn build(ctx: &Context) -> Source {
     let rules = ctx.text("ipFilterRules").filter(|_| ctx.flag("ipFilter"));
     let avro = Avro {
         max: ctx.size("maxMessageBytes"),
-        wire: Wire { deflate: ctx.text("compression-type") == Some("deflate"), tls: super::tls::server(ctx) },
+        wire: Wire {
+            deflate: ctx.text("compression-type") == Some("deflate"),
+            tls: super::tls::server(ctx, false),
+        },
         filter: rules.and_then(|r| IpFilter::parse(r).ok()),
         spares: Arc::default(),
     };
