@@ -68,7 +68,8 @@ fn certificate(why: &CertificateError) -> String {
         CertificateError::BadEncoding => "it cannot be read".to_owned(),
         // The library has no names of its own for these.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "it is an authority's (CA:TRUE) and not itself trusted (truststore)".to_owned()
+            "nobody who is trusted (truststore) has signed it, and it is an authority's own (CA:TRUE)"
+                .to_owned()
         }
         CertificateError::Other(other) if other.to_string().contains("UnsupportedCertVersion") => {
             "it is of X.509 version 1, and has to be of version 3 (openssl x509 -req makes one with -extfile)"

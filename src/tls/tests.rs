@@ -213,7 +213,7 @@ fn who_is_trusted() {
     assert!(why(&of_ca, &server(&Pki::new("other").issue(&["localhost"]))).contains("nobody who is trusted"));
     let alone = Certified::self_signed(&["elsewhere"]);
     assert!(why(&of_ca, &server(&alone)).contains("not accepted"));
-    assert!(why(&of_ca, &server(&Pki::new("other").itself())).contains("an authority's (CA:TRUE)"));
+    assert!(why(&of_ca, &server(&Pki::new("other").itself())).contains("an authority's own (CA:TRUE)"));
     // Itself in the truststore.
     let pinned = trusting(f.store("alone.p12", alone.trusting("changeit")));
     assert_eq!(why(&client(pinned.clone()), &server(&alone)), "fine");
