@@ -2,7 +2,8 @@
 //!
 //! Of the Avro and the Thrift source. Called by its connection's loop thread.
 
-use crate::codec::{avro, rpc, thrift, BatchLimits, Chunk, Decoded};
+use crate::codec::rpc::Status;
+use crate::codec::{avro, thrift, BatchLimits, Chunk, Decoded};
 use crate::event::Batch;
 use crate::net::{After, Outcome, Session};
 
@@ -16,7 +17,7 @@ pub trait Server: Send {
 }
 
 macro_rules! server {
-    ($server:ty, $status:ty) => {
+    ($server:ty) => {
         impl Server for $server {
             fn decode(&mut self, chunk: &Chunk<'_>, most: usize, batch: &mut Batch) -> Decoded {
                 self.decode(chunk, most, batch)
@@ -31,14 +32,14 @@ macro_rules! server {
                 self.set_max(max);
             }
             fn answer(&mut self, is_stored: bool, out: &mut Vec<u8>) {
-                self.answer(if is_stored { <$status>::Ok } else { <$status>::Failed }, out);
+                self.answer(if is_stored { Status::Ok } else { Status::Failed }, out);
             }
         }
     };
 }
 
-server!(avro::Server, avro::Status);
-server!(thrift::Server, rpc::Status);
+server!(avro::Server);
+server!(thrift::Server);
 
 pub struct Calls<S>(S);
 
