@@ -12,6 +12,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod handler;
+
+pub use handler::{BuildHandler, HandlerError, HandlerSpec, HttpHandler};
+
 /// Delivers events onward. Called by one thread, `sink:<name>`, which owns the transaction: it takes a batch,
 /// calls [`deliver`](Sink::deliver), and commits when that succeeds, else rolls back and tries again later.
 pub trait Sink: Send {

@@ -33,6 +33,7 @@ impl Catalog for All {
                 interceptor::EXTRACTOR_SERIALIZERS.iter().map(|s| &s.declared).collect()
             }
             Kind::Processor => processor::ALL.iter().map(|s| &s.declared).collect(),
+            Kind::HttpHandler => source::HTTP_HANDLERS.iter().map(|s| &s.declared).collect(),
             Kind::Agent | Kind::Client => Vec::new(),
         }
     }
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
     use crate::config::testing::context;
 
-    const KINDS: [Kind; 10] = [
+    const KINDS: [Kind; 11] = [
         Kind::Source,
         Kind::Channel,
         Kind::Sink,
@@ -90,6 +91,7 @@ mod tests {
         Kind::ConfigFilter,
         Kind::ExtractorSerializer,
         Kind::Processor,
+        Kind::HttpHandler,
     ];
 
     /// Each key alone, and all of them, missing and no good: no check takes for granted that they are there.

@@ -7,7 +7,7 @@ use crate::config::{nearest, Declared, Default, Key, Kind, Type};
 use std::fmt::Write;
 
 /// The kinds in the order shown; the agent comes last.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Source,
     Kind::Channel,
     Kind::Sink,
@@ -18,6 +18,7 @@ const KINDS: [Kind; 10] = [
     Kind::PathManager,
     Kind::ConfigFilter,
     Kind::ExtractorSerializer,
+    Kind::HttpHandler,
 ];
 
 /// What to print, or what was wrong with `what`: nothing, a kind, or `<kind>.<type>`.

@@ -8,6 +8,10 @@
 //! limit is 431, a body above it 413, anything malformed 400. The limit bounds what is parsed anew when a
 //! head arrives in drops.
 
+mod request;
+
+pub use request::{Header, Request};
+
 /// More header lines than any client of a metrics page sends.
 const MAX_HEADERS: usize = 64;
 
@@ -15,13 +19,13 @@ const MAX_HEADERS: usize = 64;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     NeedMore,
-    Request(Request),
+    Request(Asked),
     /// Answer with this status and close.
     Refuse(u16),
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct Asked {
     pub method: String,
     /// The target without its query.
     pub path: String,
@@ -53,7 +57,7 @@ pub fn parse(bytes: &[u8], limit: usize) -> Parsed {
         return Parsed::NeedMore;
     }
     let path = target.split('?').next().unwrap_or(target);
-    Parsed::Request(Request { method: method.to_owned(), path: path.to_owned(), close: framing.close, used })
+    Parsed::Request(Asked { method: method.to_owned(), path: path.to_owned(), close: framing.close, used })
 }
 
 struct Framing {
@@ -121,7 +125,7 @@ mod tests {
     use super::super::feed::Random;
     use super::*;
 
-    fn request(bytes: &[u8]) -> Request {
+    fn request(bytes: &[u8]) -> Asked {
         match parse(bytes, 4096) {
             Parsed::Request(r) => r,
             other => panic!("{other:?}"),
@@ -134,8 +138,7 @@ mod tests {
         for at in 0..whole.len() {
             assert_eq!(parse(&whole[..at], 4096), Parsed::NeedMore, "{at}");
         }
-        let want =
-            Request { method: "POST".into(), path: "/metrics".into(), close: false, used: whole.len() };
+        let want = Asked { method: "POST".into(), path: "/metrics".into(), close: false, used: whole.len() };
         assert_eq!(request(whole), want);
         assert_eq!(request(&[whole, b"GET / HT"].concat()), want);
     }

@@ -25,7 +25,8 @@ pub mod zlib;
 #[cfg(test)]
 pub(crate) mod feed;
 
-use crate::event::Buffer;
+use crate::event::{Batch, Buffer};
+use std::fmt;
 use std::sync::Arc;
 
 /// Unread bytes: `buffer[from..to]`.
@@ -51,14 +52,14 @@ pub struct BatchLimits {
 }
 
 /// What a call of a decoder did.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct Decoded {
     /// Bytes of the chunk that will not be offered again.
     pub used: usize,
     pub then: Then,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Then {
     /// Nothing complete is left in the chunk. Messages may nevertheless have been put into the batch.
     NeedMore,
@@ -66,8 +67,27 @@ pub enum Then {
     Full,
     /// A call is complete: what the batch holds, were it nothing, is stored whole or refused, and gets one answer.
     Call(Call),
+    /// What is left to do for a call may block: it is done on another thread, which fills an empty batch, and nothing
+    /// more of this connection is decoded before.
+    Work(Work),
     /// The peer broke the protocol: store what the batch holds, answer, close.
     Fail(Fault),
+}
+
+/// The part of decoding a call that may block.
+pub struct Work(pub Box<dyn FnOnce(&mut Batch) -> Call + Send>);
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+/// No two are the same.
+impl PartialEq for Work {
+    fn eq(&self, _: &Work) -> bool {
+        false
+    }
 }
 
 /// A call of an RPC.

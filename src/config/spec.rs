@@ -21,6 +21,8 @@ pub enum Kind {
     ExtractorSerializer,
     /// What decides which sink of a group takes events.
     Processor,
+    /// What makes events of the http source's requests.
+    HttpHandler,
     Agent,
     /// Of the library; it is part of no agent.
     Client,
@@ -40,6 +42,7 @@ impl Kind {
             Kind::ConfigFilter => "configFilter",
             Kind::ExtractorSerializer => "extractorSerializer",
             Kind::Processor => "processor",
+            Kind::HttpHandler => "handler",
             Kind::Agent => "agent",
             Kind::Client => "client",
         }

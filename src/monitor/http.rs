@@ -46,7 +46,7 @@ struct Conversation {
     registry: Arc<Registry>,
     format: Format,
     /// The request that the next answer is for.
-    asked: Option<http::Request>,
+    asked: Option<http::Asked>,
 }
 
 impl Session for Conversation {
@@ -83,7 +83,7 @@ impl Session for Conversation {
 }
 
 impl Conversation {
-    fn page(&self, r: &http::Request) -> (u16, &'static str, String) {
+    fn page(&self, r: &http::Asked) -> (u16, &'static str, String) {
         const HTML: &str = "text/html;charset=utf-8";
         const TEXT: &str = "text/plain; charset=utf-8";
         if r.method == "TRACE" || r.method == "OPTIONS" {
@@ -147,7 +147,7 @@ mod tests {
                 After::Close
             }
             Then::Full => s.answer(0, Outcome::Stored, &mut out),
-            Then::Call(_) => unreachable!("no RPC"),
+            Then::Call(_) | Then::Work(_) => unreachable!("no RPC"),
             Then::NeedMore => After::Continue,
         };
         (String::from_utf8(out).unwrap(), after)

@@ -279,6 +279,10 @@ impl Conn {
                     call = Some(c);
                     true
                 }
+                Then::Work(work) => {
+                    call = Some((work.0)(&mut batch));
+                    true
+                }
                 Then::Fail(fault) => {
                     self.pending.deliver.counters.event_read_fail.one();
                     self.fault = Some(fault);

@@ -8,6 +8,7 @@ use std::time::Duration;
 mod avro;
 mod calls;
 mod exec;
+mod http;
 mod netcat;
 mod netcatudp;
 mod seq;
@@ -15,6 +16,8 @@ mod stress;
 mod syslog;
 mod thrift;
 mod tls;
+
+pub use http::handler::ALL as HTTP_HANDLERS;
 
 /// Every source type.
 pub static ALL: &[&SourceSpec] = &[

@@ -46,7 +46,7 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Calls, Vec<u8>, 
             }
             Then::NeedMore => return (calls, out, None),
             Then::Fail(fault) => return (calls, out, Some(fault.reason)),
-            Then::Full => panic!("not a line"),
+            Then::Full | Then::Work(_) => panic!("{:?}", decoded.then),
         }
     }
 }

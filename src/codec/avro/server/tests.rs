@@ -22,7 +22,7 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Vec<Vec<Seen>>, 
             }
             Then::NeedMore => return (calls, out, None),
             Then::Fail(fault) => return (calls, out, Some(fault)),
-            Then::Full => panic!("not a line"),
+            Then::Full | Then::Work(_) => panic!("{:?}", decoded.then),
         }
     }
 }

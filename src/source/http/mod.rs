@@ -1,0 +1,3 @@
+//! The http source: requests whose bodies a handler makes events of.
+
+pub mod handler;
