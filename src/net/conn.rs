@@ -149,6 +149,9 @@ impl Conn {
             Ok(step) => step,
             Err(e) => {
                 self.break_off(&e);
+                // What this turn stored before: nothing else would bring another one.
+                self.settle();
+                let _ = self.flush(t);
                 self.judge(t, false)
             }
         }

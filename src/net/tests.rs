@@ -355,6 +355,24 @@ fn what_a_reset_connection_with_answers_sent_is_stored_too() {
     assert_eq!(s.counters.event_accepted.get(), 4);
 }
 
+/// One that was reset while its last batch was parked once stayed open for ever, and the batch uncounted.
+#[test]
+fn a_reset_connection_is_gone_when_its_last_batch_is_stored() {
+    let mut b = Bench::new(Settings::default());
+    let c = channel(1, PATIENCE);
+    let s = b.serve(false, &[&c]);
+    let mut client = Client::to(&s);
+    client.send("1\n2\n");
+    until("it is parked", || s.counters.parked.get() == 1);
+    client.reset();
+    // Until the log has told of its wait a deadline gives it one more turn.
+    let long_after = Instant::now() + Duration::from_millis(1200);
+    until("nothing else gives it a turn", || Instant::now() > long_after);
+    assert_eq!(bodies(&c), ["1"]);
+    until("the connection is gone", || s.counters.open_connections.get() == 0);
+    assert_eq!((bodies(&c), s.counters.event_accepted.get()), (vec!["2".to_owned()], 2));
+}
+
 #[test]
 fn time_spent_parked_counts_for_no_deadline_of_the_peer() {
     let (idle, message) = (Some(Duration::from_millis(150)), Duration::from_millis(150));
