@@ -66,6 +66,12 @@ const LIMITS: &[Key] = &[
         "threads that serve connections; each connection stays on one of them",
     ),
     Key::new(
+        "poolThreads",
+        Type::Int(1, 256),
+        Default::Is("4"),
+        "threads for what may block: components of one's own that say so; one more for a source that would find none",
+    ),
+    Key::new(
         "maxConnections",
         Type::Int(1, 1_000_000),
         Default::Is("16384"),
@@ -429,6 +435,7 @@ fn loop_settings(ctx: &Context) -> Settings {
         idle: ctx.duration("idleTimeout").filter(|d| !d.is_zero()),
         message: ctx.duration("messageTimeout").expect("has a default"),
         answer: ctx.duration("answerTimeout").expect("has a default"),
+        pool_threads: ctx.size("poolThreads"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What Flume calls the channel processor: interceptors, selector, then a batch into its channels.
 //!
-//! [`Deliver::prepare`] runs interceptors and selector once. [`Delivery::attempt`] reserves room in every required
+//! [`Deliver::prepare`] runs interceptors and selector once; it may block where one of them says so. [`Delivery::attempt`] reserves room in every required
 //! channel, all or none, and appends; it never blocks, so the event loop calls it itself. A full channel leaves the
 //! delivery as it is, to be attempted again. Optional channels are tried once, without waiting, after the required
 //! ones; their tickets are not awaited.
@@ -29,6 +29,7 @@ pub struct Deliver {
     channels: Vec<Arc<dyn Channel>>,
     /// The channels that some event may require.
     required: Vec<usize>,
+    may_block: bool,
 }
 
 /// A batch on its way into its channels.
@@ -75,7 +76,8 @@ impl Deliver {
         channels: Vec<Arc<dyn Channel>>,
     ) -> Deliver {
         let required = selector.may_require();
-        Deliver { counters, chain, selector, channels, required }
+        let may_block = chain.may_block() || selector.may_block();
+        Deliver { counters, chain, selector, channels, required, may_block }
     }
 
     /// The largest batch that every channel it may need can take in one transaction, at this moment.
@@ -97,6 +99,11 @@ impl Deliver {
 
     pub fn uses(&self, channel: &Arc<dyn Channel>) -> bool {
         self.channels.iter().any(|c| Arc::ptr_eq(c, channel))
+    }
+
+    /// Whether [`prepare`](Deliver::prepare) may block: it is then not called by a loop, but by a thread of its pool.
+    pub fn may_block(&self) -> bool {
+        self.may_block
     }
 
     /// Runs the interceptors and routes what they leave.

@@ -75,7 +75,11 @@ pub enum Then {
 }
 
 /// The part of decoding a call that may block.
-pub struct Work(pub Box<dyn FnOnce(&mut Batch) -> Call + Send>);
+pub struct Work {
+    /// Bytes that it keeps alive.
+    pub bytes: usize,
+    pub run: Box<dyn FnOnce(&mut Batch) -> Call + Send>,
+}
 
 impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

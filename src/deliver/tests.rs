@@ -137,6 +137,37 @@ impl Interceptor for Mark {
     }
 }
 
+struct Waits;
+impl Interceptor for Waits {
+    fn intercept(&self, _: &mut Batch) {}
+    fn may_block(&self) -> bool {
+        true
+    }
+}
+impl crate::selector::Selector for Waits {
+    fn route(&self, _: &Arc<Batch>) -> crate::selector::Routed {
+        Default::default()
+    }
+    fn may_require(&self) -> Vec<usize> {
+        Vec::new()
+    }
+    fn may_block(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn one_that_may_block_is_enough() {
+    let mark = || Box::new(Mark(AtomicUsize::new(0)));
+    let c = channel("c1", 10);
+    assert!(!deliver(&[&c], &[], Chain::new(vec![mark(), mark()])).may_block());
+    assert!(deliver(&[&c], &[], Chain::new(vec![mark(), Box::new(Waits)])).may_block());
+    let list = || vec![c.clone() as Arc<dyn Channel>];
+    let selected =
+        |chain| Deliver::new(SourceCounters::new("r1"), chain, Box::new(Waits), list()).may_block();
+    assert!(selected(Chain::default()));
+}
+
 #[test]
 fn interceptors_run_once_however_often_a_batch_is_tried() {
     let c = channel("c1", 10);

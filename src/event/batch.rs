@@ -295,7 +295,7 @@ impl Batch {
     }
 
     /// Bytes that stay allocated while this batch lives.
-    fn pinned(&self) -> usize {
+    pub fn pinned(&self) -> usize {
         self.shared.iter().map(|b| b.pinned()).sum::<usize>() + self.weight() - self.shared_used
     }
 }

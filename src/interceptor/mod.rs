@@ -1,7 +1,8 @@
 //! Interceptors: change, drop or add to the events of a batch before a selector routes them.
 //!
 //! A chain runs once per batch, in the listed order, on the thread that delivers; each interceptor sees the
-//! whole batch. A batch that waits for room afterwards is kept as the chain left it.
+//! whole batch. A batch that waits for room afterwards is kept as the chain left it. For connections and datagrams that
+//! thread is the event loop's, or a pool's where one of the chain, or the selector, may block.
 //!
 //! An interceptor cannot fail: an event it can do nothing with passes unchanged, which its [`Failures`] count.
 //! Patterns work on text. A body's bytes that are no UTF-8 stand for U+FFFD while a pattern looks at them, as in
@@ -27,8 +28,18 @@ mod uuid;
 
 use failures::Failures;
 
+/// One value serves all connections of a source. A panic ends the connection that the batch came by; its events are not
+/// stored.
 pub trait Interceptor: Send + Sync {
     fn intercept(&self, batch: &mut Batch);
+
+    /// Whether it may wait for something (a file, a name, another server). The interceptors and the selector of its source
+    /// are then run by a thread of a small pool: the batches of one connection, or of a datagram socket, in their order,
+    /// those of several connections at the same time. Asked once, when the source is built. A polled source runs them on
+    /// its own thread in any case.
+    fn may_block(&self) -> bool {
+        false
+    }
 }
 
 /// Builds an interceptor of the source with these counters.
@@ -58,6 +69,10 @@ pub struct Chain(Vec<Box<dyn Interceptor>>);
 impl Chain {
     pub fn new(list: Vec<Box<dyn Interceptor>>) -> Chain {
         Chain(list)
+    }
+
+    pub fn may_block(&self) -> bool {
+        self.0.iter().any(|i| i.may_block())
     }
 
     /// Runs the chain; an emptied batch ends it.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Naming -> Reading <-> Parked          (a channel is full or down: nothing is read)
+//!                |    <-> away            (a thread of the pool has a batch or call of it: nothing is read)
 //!                |  \-> slots             (batches whose tickets are open; answers go out in their order)
 //!                v
 //!             Ending  -> Discarding       (answers flushed, our side shut; the rest of the input is dropped,
@@ -9,12 +10,14 @@
 //!                v          v
 //!              closed     closed
 //! ```
-//! A turn ([`Conn::step`]) does a bounded amount of work: settle answers, retry what is parked, decode what is in
-//! hand, read one buffer. Interest never changes: the socket is registered once, edge-triggered, and the flags
+//! A turn ([`Conn::step`]) does a bounded amount of work: settle answers, store what is back from the pool, retry what is
+//! parked, decode what is in hand, read one buffer. What may block goes to the pool ([`Conn::take_job`]), one thing at a
+//! time, so that order holds; what came of it ([`Conn::bring_back`]) is for the next turn. Interest never changes: the socket is registered once, edge-triggered, and the flags
 //! `readable` and `writable` remember. Called by its loop's thread only.
 
 use super::budget::Grant;
 use super::intake::Intake;
+use super::job::{Done, Job};
 use super::outbox::Outbox;
 use super::park::Pending;
 use super::transport::Transport;
@@ -166,6 +169,7 @@ impl Conn {
         }
         self.settle();
         let waited = !self.pending.is_empty();
+        self.pending.place_done(t.now);
         self.pending.retry(t.now);
         self.change_over();
         self.decode(t);
@@ -198,12 +202,23 @@ impl Conn {
         Ok(self.judge(t, starved))
     }
 
+    /// What is to be taken to the pool.
+    pub fn take_job(&mut self) -> Option<Job> {
+        self.pending.take_job()
+    }
+
+    /// The pool has done it.
+    pub fn bring_back(&mut self, done: Done) {
+        self.pending.bring_back(done);
+    }
+
     /// Whether another batch may be decoded now.
     fn may_decode(&self, t: &Turn<'_>) -> bool {
         self.state == State::Open
             && self.heir.is_none()
             && !self.is_due_to_change()
             && !self.pending.is_parked()
+            && !self.pending.is_away()
             && self.pending.open() < t.settings.max_pipelined
             && !self.out.is_crowded()
     }
@@ -239,10 +254,14 @@ impl Conn {
         }
         if self.stop_at.is_some_and(|at| t.now >= at) {
             // Those who can be told are told.
+            let undecoded = if self.pending.has_undecoded() { ", and a call not yet decoded" } else { "" };
             let lost = self.pending.give_up("the agent stops");
             self.settle();
             let _ = self.flush(t);
-            return Step::Closed((lost > 0).then(|| format!("its source stops; {lost} events undelivered")));
+            let worth_telling = lost > 0 || !undecoded.is_empty();
+            return Step::Closed(
+                worth_telling.then(|| format!("its source stops; {lost} events undelivered{undecoded}")),
+            );
         }
         if let Some(cause) = self.stalled(t) {
             let lost = self.pending.abandon();
@@ -271,7 +290,7 @@ impl Conn {
             };
             let decoded = session.decode(&chunk, self.intake.eof, limits, &mut batch);
             self.intake.used(decoded.used);
-            let mut call = None;
+            let (mut call, mut work) = (None, None);
             let complete = match decoded.then {
                 Then::NeedMore => {
                     self.intake.put_rest_aside(t.pool);
@@ -282,8 +301,8 @@ impl Conn {
                     call = Some(c);
                     true
                 }
-                Then::Work(work) => {
-                    call = Some((work.0)(&mut batch));
+                Then::Work(w) => {
+                    work = Some(w);
                     true
                 }
                 Then::Fail(fault) => {
@@ -296,8 +315,10 @@ impl Conn {
             };
             // A session that takes in a message piece by piece is still at the same message.
             let ended = complete || (decoded.used > 0 && session.memory() <= SMALL);
-            if complete {
-                self.pending.offer(batch, call, t.now);
+            match work {
+                Some(work) => self.pending.send_away(work),
+                None if complete => self.pending.offer(batch, call, t.now),
+                None => {}
             }
             if ended {
                 self.message_ended();

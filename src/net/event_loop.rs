@@ -1,5 +1,5 @@
 //! The loop itself: one thread, one poll, everything it owns in one struct. `sources` has the life of a source on it,
-//! `turns` what a connection's turn comes to.
+//! `turns` what a connection's turn comes to, `jobs` what goes to the pool and comes back.
 //!
 //! A turn waits for events (not at all while somebody is in the run queue), marks who can go on, serves the queue
 //! for a bounded time in an order fair to sources, then the deadlines. No lock is held across anything here; the
@@ -11,6 +11,7 @@ use super::deadlines::Deadlines;
 use super::handle::{Command, ConnWake, Loops, Shared, SourceId};
 use super::listener::Listener;
 use super::names::Names;
+use super::pool::Pool;
 use super::run_queue::RunQueue;
 use super::slot::{Slots, Token};
 use super::source::SourceState;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+mod jobs;
 mod sources;
 mod turns;
 
@@ -33,6 +35,8 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 const READ_BUFFER: usize = 64 << 10;
 /// Read buffers that wait unused, at most.
 const SPARE_BUFFERS: usize = 48;
+/// Of the budget, this part may wait for the pool in a source of datagrams.
+const MOST_WAITING: usize = 8;
 /// How long the run queue is served before the poll is asked again.
 const SLICE: Duration = Duration::from_millis(1);
 
@@ -64,6 +68,7 @@ struct EventLoop {
     settings: Settings,
     pool: Arc<BufferPool>,
     names: Arc<Names>,
+    threads: Arc<Pool>,
     scratch: Vec<u8>,
     /// Collected, and not carried out yet.
     commands: VecDeque<Command>,
@@ -80,9 +85,11 @@ pub fn start(n: usize, settings: Settings, names: Arc<Names>) -> io::Result<(Loo
     }
     let all: Arc<[Arc<Shared>]> = all.into();
     let loops = Loops(all.clone());
+    let pool = Arc::new(Pool::new(settings.pool_threads));
     let mut threads = Vec::new();
     for (index, poll) in polls.into_iter().enumerate() {
-        let mut l = EventLoop::new(poll, index, all.clone(), settings.for_one_of(n), names.clone());
+        let shared = (names.clone(), pool.clone());
+        let mut l = EventLoop::new(poll, index, all.clone(), settings.for_one_of(n), shared);
         let spawned = std::thread::Builder::new().name(format!("loop:{index}")).spawn(move || l.run());
         threads.push(spawned.inspect_err(|_| loops.shutdown())?);
     }
@@ -95,7 +102,7 @@ impl EventLoop {
         index: usize,
         all: Arc<[Arc<Shared>]>,
         settings: Settings,
-        names: Arc<Names>,
+        (names, threads): (Arc<Names>, Arc<Pool>),
     ) -> EventLoop {
         EventLoop {
             poll,
@@ -111,6 +118,7 @@ impl EventLoop {
             settings,
             pool: BufferPool::new(READ_BUFFER, SPARE_BUFFERS),
             names,
+            threads,
             scratch: Vec::new(),
             commands: VecDeque::new(),
         }
@@ -217,13 +225,26 @@ impl EventLoop {
 
     /// A turn of a datagram socket; `true` when more may wait.
     fn receive(&mut self, token: Token, now: Instant) -> bool {
-        let Some(Entry { kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else { return false };
+        let Some(Entry { source, kind: Kind::Datagrams(d), .. }) = self.entries.get_mut(token) else {
+            return false;
+        };
         self.scratch.resize(LARGEST, 0);
         let (scratch, names) = (&mut self.scratch, &self.names);
-        catch_unwind(AssertUnwindSafe(|| d.step(scratch, names, now))).unwrap_or_else(|_| {
-            log::error!("source {}: a panic in the handling of a datagram", d.source_name());
-            true
-        })
+        let most_waiting = self.settings.max_in_flight / MOST_WAITING;
+        let more = catch_unwind(AssertUnwindSafe(|| d.step(scratch, names, most_waiting, now)))
+            .unwrap_or_else(|_| {
+                log::error!("source {}: a panic in the handling of a datagram", d.source_name());
+                true
+            });
+        if let Some(s) = self.sources.get_mut(source) {
+            self.budget.count(&mut s.share, d.charged, d.in_flight());
+            d.charged = d.in_flight();
+        }
+        if let Some(job) = d.take_job() {
+            let source = *source;
+            self.submit(source, token, job);
+        }
+        more
     }
 
     fn command(&mut self, c: Command) {
@@ -235,6 +256,7 @@ impl EventLoop {
             Command::Settings(all) => {
                 self.settings = all.for_one_of(self.all.len());
                 self.budget.set_max(self.settings.max_in_flight);
+                self.threads.set_max(self.settings.pool_threads);
             }
             Command::Named(token, name) => {
                 if let Some(Entry { source, kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) {
@@ -245,6 +267,7 @@ impl EventLoop {
                     self.enqueue(token);
                 }
             }
+            Command::Done(token, done) => self.bring_back(token, done),
             Command::Shutdown => {}
         }
     }

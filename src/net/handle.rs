@@ -2,6 +2,7 @@
 //!
 //! Many wake-ups between two turns cost one system call. Two leaf mutexes, held for a push or a swap.
 
+use super::job::{Done, Undone};
 use super::slot::Token;
 use super::source::Attach;
 use super::{Protocol, Settings};
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Settings(Settings),
     /// The name of a connection's peer is known.
     Named(Token, String),
+    /// The pool is through with what it had of a connection or a datagram socket.
+    Done(Token, Result<Done, Undone>),
     Shutdown,
 }
 

@@ -4,7 +4,8 @@
 //! reading into pooled buffers, decoding, delivering, parking who finds a channel full, answering in order,
 //! deadlines, limits. Other threads reach it through a [`Loops`]: commands, and wake-ups from channels.
 //!
-//! Nothing in here blocks and nothing touches a file. One connection's error, or panic, ends that connection.
+//! Nothing in here blocks and nothing touches a file: what may block (a decoder, interceptor or selector that says so) is
+//! done by a small pool of threads, in the order of its connection. One connection's error, or panic, ends that connection.
 
 use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::event::Batch;
@@ -17,10 +18,12 @@ mod deadlines;
 mod event_loop;
 mod handle;
 mod intake;
+mod job;
 mod listener;
 mod names;
 mod outbox;
 mod park;
+mod pool;
 mod run_queue;
 mod slot;
 mod source;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub message: std::time::Duration,
     /// A peer that takes none of its answers for this long is closed.
     pub answer: std::time::Duration,
+    /// Threads for what may block; a source that would find none gets one more.
+    pub pool_threads: usize,
 }
 
 impl Settings {
@@ -73,6 +78,7 @@ impl Default for Settings {
             idle: None,
             message: std::time::Duration::from_secs(60),
             answer: std::time::Duration::from_secs(60),
+            pool_threads: 4,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! A connection's batches on their way: parked before a full channel, or stored with tickets open.
 //!
 //! ```text
-//!   offer -> room in every channel? -- yes --> slot, until its tickets end, answered in turn
-//!                 |  ^                           |
+//!   offer -> may an interceptor or the selector block? -- yes --> away, until the pool has run them
+//!                 no                                              |
+//!                 v                                               |
+//!            room in every channel?  <----------------------------+
+//!                 |  ^      \-- yes --> slot, until its tickets end, answered in turn
 //!                 no | woken, or time            | failed, and the protocol has no answer
 //!                 v  |                           v
 //!               parked  <------------------------+
@@ -22,7 +25,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod away;
 mod settling;
+
+use away::Away;
 
 /// A channel that is down is tried again after this.
 const RETRY: Duration = Duration::from_millis(200);
@@ -75,6 +81,8 @@ pub(super) struct Pending {
     peer: SocketAddr,
     slots: VecDeque<Slot>,
     parked: VecDeque<Parked>,
+    /// What the pool has: its slot, or its place among the parked, is behind all others.
+    away: Option<Box<Away>>,
     /// Events of the batch being stored: in neither list, should storing it panic.
     in_hand: usize,
     told: Throttle,
@@ -91,6 +99,7 @@ impl Pending {
             peer,
             slots,
             parked,
+            away: None,
             in_hand: 0,
             told: Throttle::default(),
         }
@@ -98,7 +107,7 @@ impl Pending {
 
     /// Nothing waits and no answer is open.
     pub fn is_empty(&self) -> bool {
-        self.parked.is_empty() && self.slots.is_empty()
+        self.parked.is_empty() && self.slots.is_empty() && self.away.is_none()
     }
 
     pub fn is_parked(&self) -> bool {
@@ -112,8 +121,20 @@ impl Pending {
 
     /// Takes a decoded batch.
     pub fn offer(&mut self, batch: Batch, call: Option<Call>, now: Instant) {
+        let Some(asked) = self.receive(batch.len(), call, now) else { return };
+        if self.deliver.may_block() && !batch.is_empty() {
+            return self.prepare_away(asked, batch);
+        }
+        self.in_hand = asked.events;
+        let delivery = self.deliver.prepare(batch);
+        self.store(asked, delivery, None, now);
+        self.in_hand = 0;
+    }
+
+    /// Counts what was decoded. `None`: it is refused already, and its answer queued.
+    fn receive(&mut self, events: usize, call: Option<Call>, now: Instant) -> Option<Asked> {
         let (kind, refused) = call.map_or((None, None), |c| (Some(c.kind), c.refused));
-        let events = refused.as_ref().map_or(batch.len(), |r| r.events);
+        let events = refused.as_ref().map_or(events, |r| r.events);
         let asked = Asked { events, call: kind };
         let counters = &self.deliver.counters;
         counters.event_received.add(asked.events);
@@ -122,10 +143,8 @@ impl Pending {
             Some(CallKind::AppendBatch) => counters.append_batch_received.one(),
             Some(CallKind::Question) | None => {}
         }
-        if let Some(Refusal { why, is_fault, .. }) = refused {
-            if !is_fault {
-                return self.queue_answer(asked, Delivery::default(), Some(Err(why)));
-            }
+        let Some(Refusal { why, is_fault, .. }) = refused else { return Some(asked) };
+        if is_fault {
             counters.event_read_fail.one();
             counters.event_refused.add(events);
             if let Some(note) = self.told.pass(now) {
@@ -137,12 +156,11 @@ impl Pending {
             }
             // There is nothing to be stored, and the session knows what the answer is.
             let asked = Asked { events: 0, call: Some(CallKind::Question) };
-            return self.queue_answer(asked, Delivery::default(), Some(Ok(())));
+            self.queue_answer(asked, Delivery::default(), Some(Ok(())));
+        } else {
+            self.queue_answer(asked, Delivery::default(), Some(Err(why)));
         }
-        self.in_hand = asked.events;
-        let delivery = self.deliver.prepare(batch);
-        self.store(asked, delivery, None, now);
-        self.in_hand = 0;
+        None
     }
 
     /// Tries to store a batch; queues its answer, or parks it (again).
@@ -260,6 +278,7 @@ impl Pending {
     pub fn in_flight(&self) -> usize {
         let waiting = self.parked.iter().map(|p| p.delivery.charge());
         let open = self.slots.iter().map(|s| s.delivery.charge());
-        waiting.sum::<usize>() + open.sum::<usize>()
+        let away = self.away.as_ref().map_or(0, |a| a.charge);
+        waiting.sum::<usize>() + open.sum::<usize>() + away
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod loops;
+mod pool;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,16 +1,23 @@
 //! Datagrams: read many, store them as one batch. UDP cannot wait: what finds no room is dropped and counted.
+//!
+//! Where an interceptor or the selector may block the pool has one batch after the other, and a bounded number of them
+//! waits for that; what comes beyond is dropped and counted too. Belongs to its loop's thread.
 
+use super::job::{Done, Job, Undone};
 use super::names::Names;
 use super::throttle::Throttle;
 use super::{plain_ip, DatagramProtocol, Peer};
 use crate::channel::{PutError, TicketState, Waiter, Wake};
 use crate::deliver::{Attempt, Deliver, Delivery};
 use crate::event::Batch;
+use ahead::Ahead;
 use mio::net::UdpSocket;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+
+mod ahead;
 
 /// Datagrams read per turn.
 const PER_TURN: usize = 1024;
@@ -24,6 +31,9 @@ pub(super) struct Datagrams {
     pub wake: Arc<dyn Wake>,
     protocol: Box<dyn DatagramProtocol>,
     deliver: Arc<Deliver>,
+    /// Bytes it was last counted with.
+    pub charged: usize,
+    ahead: Ahead,
     /// Stored batches whose tickets are open.
     open: VecDeque<Delivery>,
     told: Throttle,
@@ -44,6 +54,8 @@ impl Datagrams {
             wake,
             protocol,
             deliver,
+            charged: 0,
+            ahead: Ahead::default(),
             open: VecDeque::new(),
             told: Throttle::default(),
             drops: Drops::default(),
@@ -56,9 +68,11 @@ impl Datagrams {
         self.last_read.get_or_insert(LAST_READ);
     }
 
-    /// Reads and stores up to a turn's worth. `true` when more may wait.
-    pub fn step(&mut self, scratch: &mut [u8], names: &Names, now: Instant) -> bool {
+    /// Reads and stores up to a turn's worth. `most_waiting`: bytes that may wait for the pool. `true` when more may wait
+    /// in the socket.
+    pub fn step(&mut self, scratch: &mut [u8], names: &Names, most_waiting: usize, now: Instant) -> bool {
         self.settle();
+        self.place_done(now);
         if let Some(n) = self.drops.take(now) {
             log::warn!("source {}: {n} more datagrams dropped", self.source_name());
         }
@@ -92,7 +106,7 @@ impl Datagrams {
                     }
                 }
             }
-            self.store(batch, now);
+            self.store(batch, most_waiting, now);
             if drained {
                 self.last_read = self.last_read.map(|_| 0);
                 return false;
@@ -102,13 +116,20 @@ impl Datagrams {
         self.last_read != Some(0)
     }
 
-    fn store(&mut self, batch: Batch, now: Instant) {
+    fn store(&mut self, batch: Batch, most_waiting: usize, now: Instant) {
         if batch.is_empty() {
             return;
         }
         let counters = &self.deliver.counters;
         let n = batch.len();
         counters.event_received.add(n);
+        if self.deliver.may_block() {
+            if let Err(batch) = self.ahead.push(batch, most_waiting) {
+                let why = || "too many wait for the interceptors and the selector".to_owned();
+                self.drop_events(batch.len(), why, now);
+            }
+            return;
+        }
         let delivery = self.deliver.prepare(batch);
         // What the interceptors dropped is as good as stored.
         counters.event_accepted.add(n - delivery.events());
@@ -133,25 +154,60 @@ impl Datagrams {
                 if stored || too_large {
                     return self.place(rest, now) && stored;
                 }
-                self.drop_events(rest.events(), &refused, now);
+                self.refuse(rest.events(), &refused, now);
                 return false;
             }
         }
-        self.drop_events(delivery.events(), &refused, now);
+        self.refuse(delivery.events(), &refused, now);
         false
     }
 
-    fn drop_events(&mut self, n: usize, refused: &Attempt, now: Instant) {
+    /// The channels did not take these.
+    fn refuse(&mut self, n: usize, refused: &Attempt, now: Instant) {
         self.deliver.counters.channel_write_fail.one();
+        match refused {
+            Attempt::Full(c) => {
+                let why = || format!("channel {} is full: {}", c.name(), c.counters().describe_full());
+                self.drop_events(n, why, now);
+            }
+            Attempt::Refused(e) => self.drop_events(n, || e.to_string(), now),
+            Attempt::Stored => self.drop_events(n, || "stored, but not for good".to_owned(), now),
+        }
+    }
+
+    fn drop_events(&mut self, n: usize, why: impl FnOnce() -> String, now: Instant) {
         self.deliver.counters.event_dropped.add(n);
         self.drops.untold += n;
         if let Some(n) = self.drops.take(now) {
-            let why = match refused {
-                Attempt::Full(c) => format!("channel {} is full: {}", c.name(), c.counters().describe_full()),
-                Attempt::Refused(e) => e.to_string(),
-                Attempt::Stored => "stored, but not for good".to_owned(),
-            };
-            log::warn!("source {}: {n} datagrams dropped, {why}", self.deliver.counters.name);
+            log::warn!("source {}: {n} datagrams dropped, {}", self.deliver.counters.name, why());
+        }
+    }
+
+    /// What is to be taken to the pool.
+    pub fn take_job(&mut self) -> Option<Job> {
+        self.ahead.take_job(&self.deliver)
+    }
+
+    /// It is back.
+    pub fn bring_back(&mut self, done: Result<Done, Undone>) {
+        self.ahead.bring_back(done);
+    }
+
+    /// Bytes to count against the agent's budget.
+    pub fn in_flight(&self) -> usize {
+        self.ahead.charge()
+    }
+
+    /// Stores what is back from the pool.
+    fn place_done(&mut self, now: Instant) {
+        match self.ahead.take_done() {
+            Some((_, Ok(Done { events, delivery, .. }))) => {
+                self.deliver.counters.event_accepted.add(events - delivery.events());
+                self.place(delivery, now);
+                self.settle();
+            }
+            Some((n, Err(why))) => self.drop_events(n, || why.to_owned(), now),
+            None => {}
         }
     }
 
@@ -164,7 +220,7 @@ impl Datagrams {
                 TicketState::Open => return,
                 TicketState::Done => self.deliver.counters.event_accepted.add(n),
                 TicketState::Failed(why) => {
-                    self.drop_events(n, &Attempt::Refused(PutError::Down(why)), Instant::now());
+                    self.refuse(n, &Attempt::Refused(PutError::Down(why)), Instant::now());
                 }
             }
             self.open.pop_front();
@@ -173,7 +229,7 @@ impl Datagrams {
 
     /// Whether a stopping source is through with it.
     pub fn is_settled(&self) -> bool {
-        self.open.is_empty() && self.last_read.unwrap_or(0) == 0
+        self.open.is_empty() && self.ahead.is_empty() && self.last_read.unwrap_or(0) == 0
     }
 
     pub fn source_name(&self) -> &str {
@@ -183,6 +239,14 @@ impl Datagrams {
 
 impl Drop for Datagrams {
     fn drop(&mut self) {
+        let unprepared = self.ahead.events();
+        self.deliver.counters.event_dropped.add(unprepared);
+        if unprepared > 0 {
+            let source = self.source_name();
+            log::warn!(
+                "source {source}: {unprepared} datagrams were not through the interceptors and the selector"
+            );
+        }
         // Stored perhaps, but nobody will know.
         let open: usize = self.open.iter().map(Delivery::events).sum();
         self.deliver.counters.event_dropped.add(open);

@@ -37,6 +37,11 @@ pub trait Selector: Send + Sync {
     }
     /// The channels that some event may require: what they can hold bounds the source's batches.
     fn may_require(&self) -> Vec<usize>;
+    /// Whether [`route`](Selector::route) or [`why_unrouted`](Selector::why_unrouted) may wait for something: see
+    /// [`Interceptor::may_block`](crate::interceptor::Interceptor::may_block).
+    fn may_block(&self) -> bool {
+        false
+    }
 }
 
 /// Builds a selector for a source's channels, given by name in their order.

@@ -229,10 +229,11 @@ impl EventLoop {
             }
         }
         for id in over {
-            let Some(s) = self.sources.remove(&id) else { continue };
+            let Some(mut s) = self.sources.remove(&id) else { continue };
             let Some(socket) = s.socket else { continue };
             if let Some(Entry { kind: Kind::Datagrams(mut d), .. }) = self.entries.remove(socket) {
                 let _ = self.poll.registry().deregister(&mut d.socket);
+                self.budget.count(&mut s.share, d.charged, 0);
             }
             self.deadlines.forget(socket);
         }

@@ -19,18 +19,23 @@ impl EventLoop {
         let t = Turn { pool: &self.pool, settings: &self.settings, may_read, now };
         let step = catch_unwind(AssertUnwindSafe(|| c.step(&t)))
             .unwrap_or_else(|_| Step::Closed(Some("a panic in its handling".to_owned())));
+        let job = c.take_job().map(|job| (*source, job));
         self.budget.count(&mut s.share, c.charged, c.in_flight());
         c.charged = c.in_flight();
         if !c.grant.is_finisher() {
             s.share.dismiss(token);
         }
         match step {
+            // What it had for the pool goes with it, and is counted.
             Step::Closed(why) => return self.close(token, why),
             Step::Again => self.enqueue(token),
             Step::Starved if std::mem::replace(&mut c.grant, Grant::Waits) != Grant::Waits => {
                 s.share.wait(token, c.wish(&self.pool).halfway);
             }
             Step::Starved | Step::Wait => {}
+        }
+        if let Some((source, job)) = job {
+            self.submit(source, token, job);
         }
         self.feed_starved();
         let Some(Entry { kind: Kind::Conn(c), .. }) = self.entries.get_mut(token) else { return };

@@ -2,9 +2,10 @@
 //!
 //! Every event leaves here counted, once. Belongs to its connection, on the loop's thread.
 
-use super::{Parked, Pending, Slot, Wait, FEW, RETRY};
+use super::{Asked, Away, Parked, Pending, Slot, Wait, FEW, RETRY};
 use crate::channel::TicketState;
 use crate::codec::CallKind;
+use crate::deliver::Delivery;
 use crate::net::Outcome;
 use std::time::Instant;
 
@@ -104,6 +105,10 @@ impl Pending {
             self.deliver.counters.parked.add(-1);
             self.slots.push_back(Slot { asked, delivery, outcome: Some(Err(why.to_owned())) });
         }
+        if let Some(away) = self.away.take() {
+            let asked = self.count_undone(&away);
+            self.queue_answer(asked, Delivery::default(), Some(Err(why.to_owned())));
+        }
         self.slots.iter().filter(|s| matches!(s.outcome, Some(Err(_)))).map(|s| s.asked.events).sum()
     }
 
@@ -116,6 +121,9 @@ impl Pending {
             counters.parked.add(-1);
             lost += p.asked.events;
         }
+        if let Some(away) = self.away.take() {
+            lost += self.count_undone(&away).events;
+        }
         let unanswered: usize = self.slots.drain(..).map(|s| s.asked.events).sum();
         lost += unanswered;
         if self.can_refuse {
@@ -124,6 +132,15 @@ impl Pending {
             counters.event_dropped.add(lost);
         }
         lost
+    }
+
+    /// What the pool has is not waited for any more. Of a call that it decodes nobody knows the events: it is counted as
+    /// one that was not read to its end.
+    fn count_undone(&self, away: &Away) -> Asked {
+        if away.asked.is_none() {
+            self.deliver.counters.event_read_fail.one();
+        }
+        away.asked()
     }
 }
 
