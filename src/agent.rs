@@ -69,7 +69,7 @@ const LIMITS: &[Key] = &[
         "poolThreads",
         Type::Int(1, 256),
         Default::Is("4"),
-        "threads for what may block: components of one's own that say so; one more for a source that would find none",
+        "threads for what may block or takes long: components of one's own that say so, very long calls; one more for a source that would find none",
     ),
     Key::new(
         "maxConnections",

@@ -67,14 +67,14 @@ pub enum Then {
     Full,
     /// A call is complete: what the batch holds, were it nothing, is stored whole or refused, and gets one answer.
     Call(Call),
-    /// What is left to do for a call may block: it is done on another thread, which fills an empty batch, and nothing
-    /// more of this connection is decoded before.
+    /// What is left to do for a call may block, or takes long: it is done on another thread, which fills an empty batch,
+    /// and nothing more of this connection is decoded before.
     Work(Work),
     /// The peer broke the protocol: store what the batch holds, answer, close.
     Fail(Fault),
 }
 
-/// The part of decoding a call that may block.
+/// The part of decoding a call that may block, or takes long.
 pub struct Work {
     /// Bytes that it keeps alive.
     pub bytes: usize,

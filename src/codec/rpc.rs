@@ -24,6 +24,10 @@ const MAX_OVERHEAD: usize = 64 << 20;
 pub const MOST_OF_EVENT: usize = 64 << 10;
 /// Headers of one message: all of it is decoded in one go.
 pub const MOST_OF_MESSAGE: usize = 1 << 20;
+/// Events and headers of a message that is decoded at once. A message of more is begun anew as [`Work`](super::Work): of
+/// headers of two bytes it may have a million, which take a quarter of a second. By bytes nothing could be told: a
+/// body is never looked at.
+pub const MOST_AT_ONCE: usize = 16 << 10;
 
 /// The answer to a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +67,8 @@ pub enum Excess {
     Events(usize),
     /// More than is decoded in one go, or kept for one message; says of what.
     Other(String),
+    /// More than is decoded at once.
+    Long,
 }
 
 impl Excess {
@@ -74,6 +80,7 @@ impl Excess {
                  the sender's batch size"
             ),
             Excess::Other(why) => why,
+            Excess::Long => format!("it has more than {MOST_AT_ONCE} events and headers"),
         }
     }
 }
@@ -95,6 +102,8 @@ pub struct Events {
     claimed: usize,
     /// Headers that it had, and that its event at hand has.
     headers_read: usize,
+    /// Whether it may have no more than is decoded at once.
+    is_at_once: bool,
     seen: usize,
     kept_apart: Vec<u8>,
     /// Where an agent before us has put such.
@@ -104,6 +113,11 @@ pub struct Events {
 }
 
 impl Events {
+    /// For messages that are decoded at once; longer ones are [`Excess::Long`].
+    pub fn at_once() -> Events {
+        Events { is_at_once: true, ..Events::default() }
+    }
+
     pub fn begin_message(&mut self) {
         self.more.clear();
         (self.claimed, self.headers_read) = (0, 0);
@@ -120,6 +134,7 @@ impl Events {
         if n > most - batch.len() {
             return Err(Excess::Events(most));
         }
+        self.check_length()?;
         batch.reserve(n, 0);
         Ok(())
     }
@@ -142,6 +157,14 @@ impl Events {
             let why =
                 format!("its events have more than {MOST_OF_MESSAGE} headers: lower the sender's batch size");
             return Err(Excess::Other(why));
+        }
+        self.check_length()
+    }
+
+    fn check_length(&self) -> Result<(), Excess> {
+        let is_long = self.is_at_once && self.claimed + self.headers_read > MOST_AT_ONCE;
+        if is_long {
+            return Err(Excess::Long);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 use super::rpc::Status;
 
 mod caller;
+mod decoder;
 mod frame;
 mod input;
 mod output;

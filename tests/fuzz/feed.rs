@@ -145,7 +145,7 @@ where
             Then::NeedMore => return Ok(at - from),
             Then::Full if batch.is_empty() => return Err("says Full without an event".to_owned()),
             Then::Full => {}
-            Then::Work(_) => unreachable!("no handler here may block"),
+            Then::Work(_) => unreachable!("who decodes calls does this itself"),
             Then::Call(call) => {
                 let mut s = Signature::default();
                 s.exact(format!("{call:?}"));

@@ -1,6 +1,7 @@
 //! The avro source, called by our own client's codec and by bytes that no client sends. What peers of other making send
 //! is in the interop cases, and replayed in `avro/recorded`.
 
+use crate::scale::threads;
 use crate::util::{flumed, rss, wait, Agent, Conf, Folder, PATIENCE};
 use flumed::codec::avro::{Caller, Reply, Status};
 use flumed::codec::zlib::{Deflater, Inflater};
@@ -119,6 +120,26 @@ fn calls_are_answered_when_their_events_are_stored() {
     assert_eq!([count("AppendBatchReceivedCount"), count("AppendBatchAcceptedCount")], [2, 2]);
     assert_eq!(count("OpenConnectionCount"), 1);
     agent.stop();
+}
+
+/// What takes long to decode is for another thread, which starts with it.
+#[test]
+fn a_call_of_many_events_keeps_its_place() {
+    let agent = Conf::new()
+        .source_anywhere("r1", "avro", "c1", &["bind = 127.0.0.1", "port = 0"])
+        .channel("c1", &["capacity = 50000", "transactionCapacity = 30000"])
+        .files("k1", "c1", "out")
+        .start();
+    let pool = || threads(&agent).iter().filter(|t| t.starts_with("pool:")).count();
+    let mut rpc = Rpc::new(agent.address("r1"));
+    assert_eq!((rpc.ask(&["first"]), pool()), (OK, 0));
+    let texts: Vec<String> = (0..20_000).map(|i| format!("event {i}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    rpc.send(&texts);
+    rpc.send(&["last"]);
+    assert_eq!((rpc.answer(), rpc.answer()), (Some((2, OK)), Some((3, OK))));
+    assert_eq!(pool(), 1);
+    assert_eq!(agent.wait_lines("out", 20_002), [&["first"], &texts[..], &["last"]].concat());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 const SPARE: u64 = 400;
 
 /// The names of the agent's threads. One that has just started may not have taken its own yet.
-fn threads(agent: &Agent) -> Vec<String> {
+pub fn threads(agent: &Agent) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", agent.id())).unwrap();
     let name = |t: std::fs::DirEntry| std::fs::read_to_string(t.path().join("comm")).unwrap();
     tasks.map(|t| name(t.unwrap()).trim().to_owned()).collect()

@@ -3,7 +3,8 @@
 //! Every call becomes a batch of its own, and gets its answer when the session is told what became of that. A call that
 //! is no more than a question (a ping, an unknown message, a handshake to be repeated) is an empty batch: its answer
 //! waits for those before it like any other. Parameters that make no sense, and a message that is too large, are
-//! answered with an error, and the connection goes on (as Java's does); a frame or handshake that makes none ends it.
+//! answered with an error, and the connection goes on (as Java's does); a frame or handshake that makes none ends it. A
+//! call that would take long is decoded on another thread: its answer's place is kept.
 
 use super::event::{self, NoBatch};
 use super::frame::{self, Frames, Message};
@@ -11,10 +12,10 @@ use super::handshake::{self, Match};
 use super::wire::{put_bytes, Input, Malformed};
 use super::{byte, Status};
 use crate::codec::rpc::{too_large, Events, Excess};
-use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Refusal, Then};
+use crate::codec::{Call, CallKind, Chunk, Decoded, Fault, Refusal, Then, Work};
 use crate::event::{Batch, Own, Spares};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Of an unknown message's name, this much is repeated.
 const SHOWN: usize = 100;
@@ -41,7 +42,12 @@ enum Answer {
     Error(String),
     /// Nothing beyond the handshake.
     Nothing,
+    /// What the thread says that decodes it; as long as it says nothing, what became of the call.
+    OfWork(Arc<OnceLock<Answer>>),
 }
+
+/// A call that is to be decoded on another thread.
+struct Long;
 
 impl Server {
     /// Refuses calls above `max` bytes.
@@ -51,11 +57,11 @@ impl Server {
 
     /// The same, with memory that other connections use as well.
     pub fn with(max: usize, spares: Arc<Spares>) -> Server {
-        let (frames, events) = (Frames::passing_over(max, spares), Events::default());
+        let (frames, events) = (Frames::passing_over(max, spares), Events::at_once());
         Server { frames, events, is_shaken: false, open: VecDeque::new() }
     }
 
-    fn message(&mut self, message: Message, most: usize, batch: &mut Batch) -> Result<Call, Fault> {
+    fn message(&mut self, message: Message, most: usize, batch: &mut Batch) -> Result<Then, Fault> {
         let mut input = Input::new(&message.bytes);
         let mut open = Open { serial: message.serial, handshake: None, answer: Answer::Nothing };
         if !self.is_shaken {
@@ -71,47 +77,29 @@ impl Server {
             }
             if matched == Match::None {
                 self.open.push_back(open);
-                return Ok(Call::question());
+                return Ok(Then::Call(Call::question()));
             }
             self.is_shaken = true;
         }
-        let (call, answer) = match message.too_large {
-            Some(size) => self.too_large(&mut input, size),
-            None => self.call(&mut input, most, batch),
+        let from = message.bytes.len() - input.left();
+        let read = match message.too_large {
+            Some(size) => Ok(self.too_large(&mut input, size)),
+            None => call(&mut self.events, &mut input, most, batch),
+        };
+        let (call, answer) = match read {
+            Ok(read) => read,
+            Err(Long) => {
+                *batch = Batch::new();
+                let (work, answer) = work(message.bytes, from, most, self.frames.spares().clone());
+                open.answer = Answer::OfWork(answer);
+                self.open.push_back(open);
+                return Ok(Then::Work(work));
+            }
         };
         open.answer = answer;
         self.open.push_back(open);
-        if call.refused.is_some() {
-            *batch = Batch::new();
-        }
-        if !batch.is_empty() {
-            let memory = self.events.memory(message.bytes);
-            batch.set_own(Own::of(memory, self.frames.spares()));
-        }
-        Ok(call)
-    }
-
-    fn call(&mut self, input: &mut Input<'_>, most: usize, batch: &mut Batch) -> (Call, Answer) {
-        let kind = match name(input) {
-            Ok(kind) => kind,
-            Err(no_call) => return no_call,
-        };
-        let read = match kind {
-            CallKind::Question => return (Call::question(), Answer::Nothing),
-            CallKind::Append => event::one(&mut self.events, input, batch),
-            CallKind::AppendBatch => event::array(&mut self.events, input, most, batch),
-        };
-        match read {
-            Ok(()) => (Call { kind, refused: None }, Answer::Outcome),
-            Err(NoBatch::Malformed(why)) => malformed(kind, why, batch.len()),
-            Err(NoBatch::Excess(excess)) => {
-                let (events, is_fault) = (self.events.claimed(), matches!(excess, Excess::Other(_)));
-                match excess.text() {
-                    why if is_fault => wrong(kind, RUNTIME, why, events),
-                    why => (Call { kind, refused: Some(Refusal { why, events, is_fault }) }, Answer::Outcome),
-                }
-            }
-        }
+        finish(&call, &mut self.events, message.bytes, self.frames.spares(), batch);
+        Ok(Then::Call(call))
     }
 
     /// What is said to a call of which there is but the beginning.
@@ -151,7 +139,7 @@ impl Server {
         let then = match got {
             Ok(None) => Then::NeedMore,
             Ok(Some(message)) => match self.message(message, most, batch) {
-                Ok(call) => Then::Call(call),
+                Ok(then) => then,
                 Err(fault) => Then::Fail(fault),
             },
             Err(reason) => Then::Fail(Fault { reason, answer: Vec::new() }),
@@ -168,6 +156,65 @@ impl Server {
             self.open.shrink_to(4);
         }
     }
+}
+
+/// Decodes what stands behind the handshake.
+fn call(
+    events: &mut Events,
+    input: &mut Input<'_>,
+    most: usize,
+    batch: &mut Batch,
+) -> Result<(Call, Answer), Long> {
+    let kind = match name(input) {
+        Ok(kind) => kind,
+        Err(no_call) => return Ok(no_call),
+    };
+    let read = match kind {
+        CallKind::Question => return Ok((Call::question(), Answer::Nothing)),
+        CallKind::Append => event::one(events, input, batch),
+        CallKind::AppendBatch => event::array(events, input, most, batch),
+    };
+    Ok(match read {
+        Ok(()) => (Call { kind, refused: None }, Answer::Outcome),
+        Err(NoBatch::Malformed(why)) => malformed(kind, why, batch.len()),
+        Err(NoBatch::Excess(Excess::Long)) => return Err(Long),
+        Err(NoBatch::Excess(excess @ Excess::Other(_))) => {
+            wrong(kind, RUNTIME, excess.text(), events.claimed())
+        }
+        Err(NoBatch::Excess(excess)) => {
+            let refusal = Refusal { why: excess.text(), events: events.claimed(), is_fault: false };
+            (Call { kind, refused: Some(refusal) }, Answer::Outcome)
+        }
+    })
+}
+
+/// Gives the batch of a call its memory: the message.
+fn finish(call: &Call, events: &mut Events, message: Vec<u8>, spares: &Arc<Spares>, batch: &mut Batch) {
+    if call.refused.is_some() {
+        *batch = Batch::new();
+    }
+    if !batch.is_empty() {
+        batch.set_own(Own::of(events.memory(message), spares));
+    }
+}
+
+/// The decoding of what stands in `message` from there on, and where its answer will be.
+fn work(message: Vec<u8>, from: usize, most: usize, spares: Arc<Spares>) -> (Work, Arc<OnceLock<Answer>>) {
+    let (answer, bytes) = (Arc::new(OnceLock::new()), message.capacity());
+    let later = answer.clone();
+    let run = move |batch: &mut Batch| {
+        let (mut events, mut input) = (Events::default(), Input::new(&message));
+        let read = match input.take(from) {
+            Ok(_) => call(&mut events, &mut input, most, batch),
+            Err(why) => Ok(malformed(CallKind::Question, why, 0)),
+        };
+        // Nothing is too long here.
+        let (call, answer) = read.unwrap_or_else(|Long| (Call::question(), Answer::Nothing));
+        let _ = later.set(answer);
+        finish(&call, &mut events, message, &spares, batch);
+        call
+    };
+    (Work { bytes, run: Box::new(run) }, answer)
 }
 
 const RUNTIME: &str = "org.apache.avro.AvroRuntimeException";
@@ -203,8 +250,14 @@ impl Open {
         if let Some(m) = self.handshake {
             handshake::put_response(&mut handshake, m);
         }
-        match &self.answer {
-            Answer::Outcome => frame::put(out, self.serial, &[&handshake, &[0], &[0, byte(status)]]),
+        let answer = match &self.answer {
+            Answer::OfWork(answer) => answer.get().unwrap_or(&Answer::Outcome),
+            known => known,
+        };
+        match answer {
+            Answer::Outcome | Answer::OfWork(_) => {
+                frame::put(out, self.serial, &[&handshake, &[0], &[0, byte(status)]])
+            }
             Answer::Nothing => frame::put(out, self.serial, &[&handshake]),
             Answer::Error(text) => {
                 let mut error = vec![1, 0];

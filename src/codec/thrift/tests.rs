@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::codec::feed::Seen;
-use crate::codec::rpc::{Reply, MORE};
+use crate::codec::rpc::{Reply, MORE, MOST_AT_ONCE};
 use crate::codec::{CallKind, Chunk, Then};
 use crate::event::{Batch, Body, Buffer, Key};
 use std::sync::Arc;
@@ -38,7 +38,11 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Calls, Vec<u8>, 
         let chunk = Chunk { buffer: &buffer, from, to: bytes.len() };
         let decoded = server.decode(&chunk, MOST, &mut batch);
         from += decoded.used;
-        match decoded.then {
+        let then = match decoded.then {
+            Then::Work(work) => Then::Call((work.run)(&mut batch)),
+            then => then,
+        };
+        match then {
             Then::Call(call) => {
                 calls.push((call.kind, Seen::all(&batch)));
                 assert!(call.refused.is_none() || batch.is_empty());
@@ -46,7 +50,7 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Calls, Vec<u8>, 
             }
             Then::NeedMore => return (calls, out, None),
             Then::Fail(fault) => return (calls, out, Some(fault.reason)),
-            Then::Full | Then::Work(_) => panic!("{:?}", decoded.then),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -62,6 +66,56 @@ fn exception(answer: &[u8]) -> String {
 fn event(headers: &[(&str, &str)], body: &str) -> Seen {
     let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     Seen { body: body.into(), headers }
+}
+
+/// What takes long is for another thread; its answer is the same, and has its place.
+#[test]
+fn a_long_call_is_work() {
+    for encoding in [Encoding::Compact, Encoding::Binary] {
+        let mut caller = Caller::new(encoding);
+        let mut long = Batch::new();
+        (0..MOST_AT_ONCE + 1).for_each(|i| long.push(Body::Copy(i.to_string().as_bytes())));
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let serial = caller.append_some(long.len(), || long.iter(), &mut first).unwrap();
+        caller.append(long.get(0), &mut second).unwrap();
+        let mut server = server();
+        let decode = |server: &mut Server, bytes: &[u8]| {
+            let (buffer, mut batch) = (Buffer::owned(bytes.to_vec()), Batch::new());
+            let chunk = Chunk { buffer: &buffer, from: 0, to: bytes.len() };
+            let decoded = server.decode(&chunk, usize::MAX, &mut batch);
+            assert_eq!(decoded.used, bytes.len());
+            (decoded.then, batch)
+        };
+        let (Then::Work(work), batch) = decode(&mut server, &first) else { panic!("decoded at once") };
+        assert!(batch.is_empty() && work.bytes > 2 * MOST_AT_ONCE, "{}", work.bytes);
+        assert!(matches!(decode(&mut server, &second).0, Then::Call(_)));
+        let mut batch = Batch::new();
+        let call = (work.run)(&mut batch);
+        assert_eq!((call.kind, call.refused), (CallKind::AppendBatch, None));
+        assert_eq!(Seen::all(&batch), Seen::all(&long));
+        let mut out = Vec::new();
+        server.answer(Status::Ok, &mut out);
+        assert!(matches!(caller.feed(&out).1, Ok(Some((of, Reply::Status(Status::Ok)))) if of == serial));
+        // The second call's answer; then what is wrong is found out there, and unless it is nothing is known but what
+        // became of the call.
+        server.answer(Status::Ok, &mut Vec::new());
+        let end = first.len() - 2;
+        first[end] = 0xff;
+        for is_found in [true, false] {
+            let (Then::Work(work), mut batch) = decode(&mut server, &first) else {
+                panic!("decoded at once")
+            };
+            if is_found {
+                assert!((work.run)(&mut batch).refused.is_some_and(|r| r.is_fault) && batch.is_empty());
+            }
+            let mut out = Vec::new();
+            server.answer(Status::Failed, &mut out);
+            let mut caller = Caller::new(encoding);
+            caller.append_some(long.len(), || long.iter(), &mut Vec::new()).unwrap();
+            let Ok(Some((_, reply))) = caller.feed(&out).1 else { panic!("no answer") };
+            assert_eq!(matches!(reply, Reply::Error(_)), is_found, "{reply:?}");
+        }
+    }
 }
 
 #[test]

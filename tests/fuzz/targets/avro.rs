@@ -123,6 +123,9 @@ fn serve(input: &[u8]) -> Verdict {
             // Of a larger one the beginning is kept.
             let room = (2 * max).max(64 << 10);
             assert!(server.held() <= room, "{} bytes held of a message of at most {max}", server.held());
+            if let Then::Work(work) = done.then {
+                done.then = Then::Call((work.run)(b));
+            }
             if let Then::Call(call) = &mut done.then {
                 calls += 1;
                 let status = if call.refused.is_some() { Status::Failed } else { Status::Ok };

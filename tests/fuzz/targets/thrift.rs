@@ -105,6 +105,9 @@ fn serve(input: &[u8]) -> Verdict {
             let mut done = server.decode(c, most, b);
             // Of a larger one the beginning is kept.
             assert!(server.held() <= max.max(8 << 10), "{} bytes held, of at most {max}", server.held());
+            if let Then::Work(work) = done.then {
+                done.then = Then::Call((work.run)(b));
+            }
             if let Then::Call(call) = &mut done.then {
                 calls += 1;
                 let status = if call.refused.is_some() { Status::Failed } else { Status::Ok };

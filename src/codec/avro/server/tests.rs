@@ -1,6 +1,7 @@
 use super::super::{handshake::put_request, protocol::TEXT, wire::put_long, Caller, Reply};
 use super::*;
 use crate::codec::feed::Seen;
+use crate::codec::rpc::MOST_AT_ONCE;
 use crate::event::{Body, Buffer, Key};
 
 const MOST: usize = 1000;
@@ -14,7 +15,11 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Vec<Vec<Seen>>, 
         let chunk = Chunk { buffer: &buffer, from, to: bytes.len() };
         let decoded = server.decode(&chunk, MOST, &mut batch);
         from += decoded.used;
-        match decoded.then {
+        let then = match decoded.then {
+            Then::Work(work) => Then::Call((work.run)(&mut batch)),
+            then => then,
+        };
+        match then {
             Then::Call(call) => {
                 assert!(call.refused.is_none_or(|r| r.is_fault && batch.is_empty()));
                 calls.push(Seen::all(&batch));
@@ -22,7 +27,7 @@ fn serve(server: &mut Server, bytes: &[u8], status: Status) -> (Vec<Vec<Seen>>, 
             }
             Then::NeedMore => return (calls, out, None),
             Then::Fail(fault) => return (calls, out, Some(fault)),
-            Then::Full | Then::Work(_) => panic!("{:?}", decoded.then),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -49,6 +54,50 @@ fn shaken() -> Server {
     Caller::default().append_batch(Batch::new().iter(), &mut first);
     assert_eq!(serve(&mut server, &first, Status::Ok).0, [Vec::new()]);
     server
+}
+
+/// What takes long is for another thread, were it the first call; its answer is the same, and has its place.
+#[test]
+fn a_long_call_is_work() {
+    let mut caller = Caller::default();
+    let mut long = Batch::new();
+    (0..MOST_AT_ONCE + 1).for_each(|i| long.push(Body::Copy(i.to_string().as_bytes())));
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let serial = caller.append_batch(long.iter(), &mut first).unwrap();
+    let mut server = Server::new(1 << 20);
+    let decode = |server: &mut Server, bytes: &[u8]| {
+        let (buffer, mut batch) = (Buffer::owned(bytes.to_vec()), Batch::new());
+        let decoded =
+            server.decode(&Chunk { buffer: &buffer, from: 0, to: bytes.len() }, usize::MAX, &mut batch);
+        assert_eq!(decoded.used, bytes.len());
+        (decoded.then, batch)
+    };
+    let (Then::Work(work), mut batch) = decode(&mut server, &first) else { panic!("decoded at once") };
+    assert!(batch.is_empty() && work.bytes > 2 * MOST_AT_ONCE, "{}", work.bytes);
+    second.extend(call(9, "append", &[0, 2, b'x']));
+    assert_eq!(decode(&mut server, &second).0, Then::Call(Call { kind: CallKind::Append, refused: None }));
+    assert_eq!((work.run)(&mut batch), Call { kind: CallKind::AppendBatch, refused: None });
+    assert_eq!(Seen::all(&batch), Seen::all(&long));
+    let mut out = Vec::new();
+    server.answer(Status::Ok, &mut out);
+    server.answer(Status::Ok, &mut Vec::new());
+    assert!(matches!(caller.feed(&out).1, Ok(Some((of, Reply::Status(Status::Ok)))) if of == serial));
+    // What is wrong is found out there; unless it is nothing is known but what became of the call.
+    let mut array = Vec::new();
+    put_long(&mut array, MOST_AT_ONCE as i64 + 1);
+    array.extend_from_slice(&[0; 2 * (MOST_AT_ONCE + 1)]);
+    for is_found in [true, false] {
+        // The end of the array is missing.
+        let then = decode(&mut server, &call(10, "appendBatch", &array));
+        let (Then::Work(work), mut batch) = then else { panic!("decoded at once") };
+        if is_found {
+            assert!((work.run)(&mut batch).refused.is_some_and(|r| r.is_fault) && batch.is_empty());
+        }
+        let mut out = Vec::new();
+        server.answer(Status::Failed, &mut out);
+        let said = String::from_utf8_lossy(&out).into_owned();
+        assert_eq!(said.contains("java.io.EOFException"), is_found, "{said:?}");
+    }
 }
 
 #[test]
