@@ -212,9 +212,11 @@ impl Agent {
         }
         for r in agent.plan.sources.clone() {
             let counters = SourceCounters::new(&r.planned.name);
-            let id = agent.id();
+            let mut last = agent.next_id;
             let attach = |name: &str| channel_named(&agent.channels, name);
-            agent.sources.push(new_source(id, &r, counters, &attach)?);
+            let all = new_source(&mut last, &r, counters, &attach)?;
+            agent.sources.extend(all);
+            agent.next_id = last;
         }
         agent.metrics = monitoring::wanted(&agent.plan.settings, &agent.options).unwrap_or_else(|why| {
             log::error!("{why}; no metrics");
@@ -261,7 +263,10 @@ impl Agent {
             let name = format!("{}.leaving", k.name());
             all.push(Arc::new(Renamed { name, counted: k.counters.clone() }));
         }
-        all.extend(self.sources.iter().map(|s| s.deliver.counters.clone() as Arc<dyn Counted>));
+        // Listeners of one source stand next to each other.
+        let mut sources: Vec<_> = self.sources.iter().map(|s| &s.deliver.counters).collect();
+        sources.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        all.extend(sources.into_iter().map(|c| c.clone() as Arc<dyn Counted>));
         self.registry.set(all);
     }
 
@@ -274,7 +279,7 @@ impl Agent {
             began.elapsed().as_secs_f64() * 1000.0,
             self.channels.len(),
             self.sinks.len(),
-            self.sources.len()
+            self.plan.sources.len()
         );
     }
 
@@ -285,13 +290,14 @@ impl Agent {
         self.sinks.iter_mut().for_each(RunningSink::try_start);
         self.sources.iter_mut().chain(&mut self.monitor).for_each(|s| s.try_start(&self.net, now));
         self.leaving_sinks.retain(|k| !k.is_over());
-        self.leaving.retain(|l| {
-            let gone = l.is_gone();
-            if gone {
-                log::info!("source {} of the earlier configuration has stored everything and ended", l.name);
-            }
-            !gone
-        });
+        let (over, leaving): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.leaving).into_iter().partition(Leaving::is_gone);
+        self.leaving = leaving;
+        let mut over: Vec<&str> = over.iter().map(|l| l.name.as_str()).collect();
+        over.dedup();
+        for name in over.into_iter().filter(|name| !self.leaving.iter().any(|l| l.name == *name)) {
+            log::info!("source {name} of the earlier configuration has stored everything and ended");
+        }
         let before = self.gone.len();
         let (leaving, sources) = (&self.leaving, &self.sources);
         self.gone.retain_mut(|g| {
@@ -406,12 +412,13 @@ fn channel_named(channels: &[OpenedChannel], name: &str) -> Result<Arc<dyn Chann
 /// Finds a channel by name.
 type Attach<'a> = dyn Fn(&str) -> Result<Arc<dyn Channel>, String> + 'a;
 
+/// All listeners of a source; each takes the next id after `last`.
 fn new_source(
-    id: SourceId,
+    last: &mut u32,
     r: &PlannedSource,
     counters: Arc<SourceCounters>,
     attach: &Attach<'_>,
-) -> Result<Served, String> {
+) -> Result<Vec<Served>, String> {
     let selector = registry::selector(r.selector.declared()).ok_or("a selector without a build function")?;
     let selector = (selector.build)(&r.selector, &r.channels);
     let mut chain = Vec::new();
@@ -424,7 +431,12 @@ fn new_source(
     let spec = registry::source(r.planned.declared).ok_or("a source type without a build function")?;
     let context = r.planned.context.clone();
     let type_name = r.planned.declared.name;
-    Ok(Served::new(id, "source", type_name, deliver, Arc::new(move || (spec.build)(&context))))
+    let make: sources::Make = Arc::new(move || (spec.build)(&context));
+    let mut next_id = || {
+        *last += 1;
+        SourceId(*last)
+    };
+    Ok(Served::all(&mut next_id, type_name, &deliver, &make))
 }
 
 fn loop_settings(ctx: &Context) -> Settings {

@@ -202,6 +202,9 @@ pub struct Pauses {
 pub enum Source {
     /// Connections accepted at an endpoint; on the event loop.
     Stream { endpoint: Endpoint, protocol: Arc<dyn Protocol> },
+    /// The same at several endpoints, each with a protocol of its own. One that cannot be listened on is tried again and
+    /// the source counts as failed, while the others work.
+    Streams(Vec<(Endpoint, Arc<dyn Protocol>)>),
     /// Datagrams received at an endpoint; on the event loop.
     Datagram { endpoint: Endpoint, protocol: Box<dyn DatagramProtocol> },
     /// Polled by a thread of its own.

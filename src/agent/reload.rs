@@ -159,8 +159,7 @@ impl Agent {
             let running = self.sources.iter().find(|o| o.name() == name).map(|o| &o.deliver.counters);
             let leaving = || self.leaving.iter().find(|l| l.name == *name).map(Leaving::counters);
             let counters = running.or_else(leaving).cloned().unwrap_or_else(|| SourceCounters::new(name));
-            id += 1;
-            sources.push(new_source(SourceId(id), r, counters, &attach)?);
+            sources.extend(new_source(&mut id, r, counters, &attach)?);
         }
         let metrics = monitoring::wanted(&plan.settings, &self.options)?;
         let mut monitor = (metrics != self.metrics).then(|| {

@@ -12,12 +12,14 @@ use crate::component::Source;
 use crate::counters::{SourceCounters, State};
 use crate::deliver::Deliver;
 use crate::lifecycle::Stop;
+use crate::lock::lock;
 use crate::net::{bind_tcp, bind_udp, Attach, Detached, Endpoint, Loops, SourceId};
 use crate::outage::Outage;
 use crate::runner::SourceRunner;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub type Make = Arc<dyn Fn() -> Source + Send + Sync>;
@@ -25,9 +27,12 @@ pub type Make = Arc<dyn Fn() -> Source + Send + Sync>;
 /// How long a source that leaves the configuration may take to store what it has: as long as it takes.
 const NO_HURRY: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A source and whether it runs.
+/// A source, or one listener of a source that has several, and whether it runs.
 pub struct Served {
     id: SourceId,
+    /// Which listener of its source it is.
+    part: usize,
+    parts: Arc<Parts>,
     /// `source` or `monitor`: how logs call it.
     pub kind: &'static str,
     /// Its type, as components are called.
@@ -38,6 +43,28 @@ pub struct Served {
     outage: Outage,
     /// The source of this name that has to be over first.
     before: Option<Leaving>,
+}
+
+/// What the listeners of one source have in common.
+struct Parts {
+    count: usize,
+    /// Why some of them cannot be had. A leaf lock.
+    failed: Mutex<BTreeMap<usize, String>>,
+}
+
+impl Parts {
+    /// Notes how one of them fares; returns how all of them do.
+    fn now(&self, part: usize, fault: Option<String>) -> State {
+        let mut failed = lock(&self.failed);
+        match fault {
+            Some(why) => failed.insert(part, why),
+            None => failed.remove(&part),
+        };
+        match failed.is_empty() {
+            true => State::Started,
+            false => State::Failed(failed.values().cloned().collect::<Vec<_>>().join("; ")),
+        }
+    }
 }
 
 enum Running {
@@ -68,9 +95,42 @@ impl Served {
         deliver: Arc<Deliver>,
         make: Make,
     ) -> Served {
+        let parts = Arc::new(Parts { count: 1, failed: Mutex::default() });
+        Served::of((0, parts), id, kind, type_name, deliver, make)
+    }
+
+    /// The listeners of a source, or its only one.
+    pub fn all(
+        next_id: &mut impl FnMut() -> SourceId,
+        type_name: &'static str,
+        deliver: &Arc<Deliver>,
+        make: &Make,
+    ) -> Vec<Served> {
+        let count = match make() {
+            Source::Streams(all) => all.len(),
+            Source::Stream { .. } | Source::Datagram { .. } | Source::Polled { .. } => 1,
+        };
+        let parts = Arc::new(Parts { count, failed: Mutex::default() });
+        let one = |part| {
+            let part = (part, parts.clone());
+            Served::of(part, next_id(), "source", type_name, deliver.clone(), make.clone())
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn of(
+        (part, parts): (usize, Arc<Parts>),
+        id: SourceId,
+        kind: &'static str,
+        type_name: &'static str,
+        deliver: Arc<Deliver>,
+        make: Make,
+    ) -> Served {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
         Served {
             id,
+            part,
+            parts,
             kind,
             type_name,
             deliver,
@@ -83,6 +143,17 @@ impl Served {
 
     pub fn name(&self) -> &str {
         &self.deliver.counters.name
+    }
+
+    /// What it is: one listener, if it is one of several.
+    fn made(&self) -> Source {
+        match (self.make)() {
+            Source::Streams(mut all) => {
+                let (endpoint, protocol) = all.swap_remove(self.part);
+                Source::Stream { endpoint, protocol }
+            }
+            one => one,
+        }
     }
 
     /// When it wants to be tried again; `None` while it runs.
@@ -110,7 +181,7 @@ impl Served {
 
     /// Whether it has to wait for a predecessor that is at work: it has a thread of its own, and does not run yet.
     fn can_follow(&self) -> bool {
-        matches!(self.running, Running::Not(..)) && matches!((self.make)(), Source::Polled { .. })
+        matches!(self.running, Running::Not(..)) && matches!(self.made(), Source::Polled { .. })
     }
 
     /// Takes what it needs of the machine before it is to run: its socket, a copy of one of `others` if that is at the
@@ -120,10 +191,10 @@ impl Served {
             Ok(Some((attach, socket))) => self.running = Running::Bound(Box::new(attach), socket),
             Ok(None) => {}
             Err(e) => {
-                let (endpoint, is_tcp) = match (self.make)() {
+                let (endpoint, is_tcp) = match self.made() {
                     Source::Stream { endpoint, .. } => (endpoint, true),
                     Source::Datagram { endpoint, .. } => (endpoint, false),
-                    Source::Polled { .. } => return Err(e),
+                    Source::Streams(_) | Source::Polled { .. } => return Err(e),
                 };
                 if !others.iter().any(|o| o.stands_in_the_way(&endpoint, is_tcp)) {
                     return Err(e);
@@ -156,7 +227,7 @@ impl Served {
                 let Running::Not(at, backoff) = &mut self.running else { return };
                 let pause = backoff.next_pause();
                 *at = now + pause;
-                self.deliver.counters.health.set(State::Failed(e.clone()));
+                self.deliver.counters.health.set(self.parts.now(self.part, Some(e.clone())));
                 let name = &self.deliver.counters.name;
                 if let Some(count) = self.outage.failed(&e, now) {
                     log::error!("{} {name}: {e}{count}; next try in {} ms", self.kind, pause.as_millis());
@@ -175,7 +246,7 @@ impl Served {
             }
         };
         let Some((attach, socket)) = bound else { return self.spawn() };
-        self.deliver.counters.health.set(State::Started);
+        self.deliver.counters.health.set(self.parts.now(self.part, None));
         net.attach(self.id, attach);
         let at = socket.address().map_or_else(|e| e.to_string(), |a| a.to_string());
         if let Some(after) = self.outage.over(Instant::now()) {
@@ -189,7 +260,7 @@ impl Served {
     fn bind(&self, others: &[&Socket]) -> Result<Option<(Attach, Socket)>, String> {
         let deliver = self.deliver.clone();
         let text = |e: io::Error| e.to_string();
-        Ok(match (self.make)() {
+        Ok(match self.made() {
             Source::Stream { endpoint, protocol } => {
                 let theirs = others.iter().find_map(|o| o.tcp_at(&endpoint));
                 let listener = match theirs {
@@ -208,7 +279,7 @@ impl Served {
                 let copy = Copy::Udp(socket.try_clone().map_err(text)?);
                 Some((Attach::Datagram { socket, protocol, deliver }, Socket { endpoint, copy }))
             }
-            Source::Polled { .. } => None,
+            Source::Streams(_) | Source::Polled { .. } => None,
         })
     }
 
@@ -232,8 +303,12 @@ impl Served {
             Running::Not(..) | Running::Bound(..) => return self.before.take(),
             Running::OnLoops(socket) => {
                 let handed_over = heirs.iter().any(|s| s.listens_with(&socket));
-                let fits =
-                    |h: &&Served| h.name() == name && h.type_name == self.type_name && h.socket().is_some();
+                // What came to one of several ports is for that port: its connections go nowhere else.
+                let several = self.parts.count > 1;
+                let fits = |h: &&Served| {
+                    let alike = h.name() == name && h.type_name == self.type_name && h.socket().is_some();
+                    alike && (h.listens_with(&socket) || !(several || h.parts.count > 1))
+                };
                 let heir = heirs.iter().find(fits).map(|h| h.id);
                 let until = Instant::now() + NO_HURRY;
                 Ending::OnLoops(self.id, net.replace(self.id, until, handed_over, heir))

@@ -110,21 +110,30 @@ impl Agent {
         self.leaving = leaving.into_iter().filter_map(|l| l.before_its_heir(&mut new)).collect();
         for p in &plan.sources {
             let name = &p.planned.name;
-            if let Some(s) = take(&mut new, |s| s.name() == name) {
+            let before = self.sources.len();
+            self.sources.extend(take_all(&mut new, |s| s.name() == name));
+            if self.sources.len() > before {
                 let known = old.iter().any(|o| o.name() == name);
                 changes.push(format!("source {name} {}", if known { "changed" } else { "added" }));
-                self.sources.push(s);
-            } else if let Some(s) = take(&mut old, |s| s.name() == name) {
-                self.sources.push(s);
+            } else {
+                self.sources.extend(take_all(&mut old, |s| s.name() == name));
             }
         }
         for s in old {
-            if !names.iter().any(|n| n == s.name()) {
-                changes.push(format!("source {} removed", s.name()));
+            let removed = format!("source {} removed", s.name());
+            if !names.iter().any(|n| n == s.name()) && !changes.contains(&removed) {
+                changes.push(removed);
             }
             self.leaving.extend(s.end(&self.net, &mut self.sources));
         }
     }
+}
+
+/// Takes all that fit out of a list.
+fn take_all<T>(list: &mut Vec<T>, mut fits: impl FnMut(&T) -> bool) -> Vec<T> {
+    let (taken, left) = std::mem::take(list).into_iter().partition(|t| fits(t));
+    *list = left;
+    taken
 }
 
 /// Takes the first that fits out of a list.
