@@ -118,6 +118,9 @@ const LIMITS: &[Key] = &[
 /// How often what is ending is looked at.
 const TICK: Duration = Duration::from_millis(5);
 
+/// How often the kernel is asked what datagrams it dropped.
+const LOOK_FOR_DROPS: Duration = Duration::from_secs(1);
+
 /// What the main thread is asked to do.
 enum Asked {
     Stop,
@@ -169,6 +172,8 @@ struct Agent {
     leaving: Vec<Leaving>,
     leaving_sinks: Vec<RunningSink>,
     gone: Vec<Gone>,
+    /// When the kernel is asked what datagrams it dropped.
+    drops_at: Option<Instant>,
     /// When a refused reload is tried again: what it lacked of the machine may be there by then.
     reload_at: Option<Instant>,
     /// All that was said of the last one that was refused: it is said once, unless somebody asks.
@@ -196,6 +201,7 @@ impl Agent {
             leaving: Vec::new(),
             leaving_sinks: Vec::new(),
             gone: Vec::new(),
+            drops_at: None,
             reload_at: None,
             refused: None,
             plan,
@@ -289,6 +295,10 @@ impl Agent {
         self.channels.iter_mut().for_each(|c| c.try_open(now));
         self.sinks.iter_mut().for_each(RunningSink::try_start);
         self.sources.iter_mut().chain(&mut self.monitor).for_each(|s| s.try_start(&self.net, now));
+        if self.drops_at.is_none_or(|at| at <= now) {
+            self.sources.iter_mut().for_each(|s| s.count_dropped(now));
+            self.drops_at = self.sources.iter().any(Served::has_datagrams).then_some(now + LOOK_FOR_DROPS);
+        }
         self.leaving_sinks.retain(|k| !k.is_over());
         let (over, leaving): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.leaving).into_iter().partition(Leaving::is_gone);
@@ -322,7 +332,7 @@ impl Agent {
         let channels = self.channels.iter().filter_map(OpenedChannel::retry_at);
         let sinks = self.sinks.iter().filter_map(RunningSink::retry_at);
         let sources = self.sources.iter().chain(&self.monitor).filter_map(Served::retry_at);
-        channels.chain(sinks).chain(sources).chain(soon).chain(self.reload_at).min()
+        channels.chain(sinks).chain(sources).chain(soon).chain(self.reload_at).chain(self.drops_at).min()
     }
 
     /// Waits for the signal to stop; tends to everything meanwhile.

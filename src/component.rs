@@ -206,7 +206,12 @@ pub enum Source {
     /// the source counts as failed, while the others work.
     Streams(Vec<(Endpoint, Arc<dyn Protocol>)>),
     /// Datagrams received at an endpoint; on the event loop.
-    Datagram { endpoint: Endpoint, protocol: Box<dyn DatagramProtocol> },
+    Datagram {
+        endpoint: Endpoint,
+        protocol: Box<dyn DatagramProtocol>,
+        /// Bytes that may wait in the kernel, if it is said.
+        receive_buffer: Option<usize>,
+    },
     /// Polled by a thread of its own.
     Polled { source: Box<dyn PollableSource>, pauses: Pauses },
 }

@@ -183,6 +183,8 @@ pub struct SourceCounters {
     pub generic_processing_fail: Counter,
     /// Events accepted from the network and then lost because no channel had room and the protocol cannot say no.
     pub event_dropped: Counter,
+    /// Datagrams that the kernel dropped, because the receive buffer was full.
+    pub kernel_dropped: Counter,
     /// Events whose protocol's refusal was sent.
     pub event_refused: Counter,
     /// Connections closed at once because a limit on connections was reached.
@@ -231,6 +233,7 @@ impl Counted for SourceCounters {
             c("ChannelWriteFail", &self.channel_write_fail),
             c("GenericProcessingFail", &self.generic_processing_fail),
             c("EventDroppedCount", &self.event_dropped),
+            c("KernelDropCount", &self.kernel_dropped),
             c("EventRefusedCount", &self.event_refused),
             c("ConnectionRefusedCount", &self.connection_refused),
             c("OptionalChannelFailCount", &self.optional_failed),

@@ -7,7 +7,7 @@ use crate::config::Kind;
 /// Types of this version's future, by short name or the end of the class name.
 const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["spooldir", "taildir", "http", "jms"]),
-    (Kind::Source, &["multiport_syslogtcp", "KafkaSource"]),
+    (Kind::Source, &["KafkaSource"]),
     (Kind::Channel, &["KafkaChannel"]),
     (Kind::Sink, &["hdfs", "http", "KafkaSink"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
@@ -71,11 +71,8 @@ const FLAGS: &[(&str, &str)] = &[
 ];
 
 /// Class names of aliased types whose last part is not the alias.
-const CLASSES: &[(Kind, &str, &str)] = &[
-    (Kind::Source, "MultiportSyslogTCPSource", "multiport_syslogtcp"),
-    (Kind::Source, "SpoolDirectorySource", "spooldir"),
-    (Kind::Sink, "HDFSEventSink", "hdfs"),
-];
+const CLASSES: &[(Kind, &str, &str)] =
+    &[(Kind::Source, "SpoolDirectorySource", "spooldir"), (Kind::Sink, "HDFSEventSink", "hdfs")];
 
 /// The message for a type that flumed knows of and does not have; `None` for a type it never heard of.
 pub fn component(kind: Kind, type_name: &str) -> Option<String> {

@@ -13,7 +13,9 @@ use crate::counters::{SourceCounters, State};
 use crate::deliver::Deliver;
 use crate::lifecycle::Stop;
 use crate::lock::lock;
-use crate::net::{bind_tcp, bind_udp, Attach, Detached, Endpoint, Loops, SourceId};
+use crate::net::{
+    bind_tcp, bind_udp, receive_buffer, Attach, Detached, Dropped, Endpoint, Loops, SourceId, Throttle,
+};
 use crate::outage::Outage;
 use crate::runner::SourceRunner;
 use std::collections::BTreeMap;
@@ -41,6 +43,7 @@ pub struct Served {
     make: Make,
     running: Running,
     outage: Outage,
+    told_dropped: Throttle,
     /// The source of this name that has to be over first.
     before: Option<Leaving>,
 }
@@ -84,7 +87,7 @@ pub struct Socket {
 
 enum Copy {
     Tcp(TcpListener),
-    Udp(UdpSocket),
+    Udp(UdpSocket, Option<Dropped>),
 }
 
 impl Served {
@@ -137,6 +140,7 @@ impl Served {
             make,
             running: Running::Not(Instant::now(), backoff),
             outage: Outage::default(),
+            told_dropped: Throttle::default(),
             before: None,
         }
     }
@@ -270,17 +274,55 @@ impl Served {
                 let copy = Copy::Tcp(listener.try_clone().map_err(text)?);
                 Some((Attach::Stream { listener, protocol, deliver }, Socket { endpoint, copy }))
             }
-            Source::Datagram { endpoint, protocol } => {
+            Source::Datagram { endpoint, protocol, receive_buffer } => {
                 let theirs = others.iter().find_map(|o| o.udp_at(&endpoint));
                 let socket = match theirs {
                     Some(theirs) => theirs.try_clone().map_err(text)?,
-                    None => bind_udp(&endpoint).map_err(|e| e.to_string())?,
+                    None => bind_udp(&endpoint, receive_buffer).map_err(|e| e.to_string())?,
                 };
-                let copy = Copy::Udp(socket.try_clone().map_err(text)?);
+                self.tell_buffer(&socket, receive_buffer);
+                let copy = Copy::Udp(socket.try_clone().map_err(text)?, Dropped::of(&socket));
                 Some((Attach::Datagram { socket, protocol, deliver }, Socket { endpoint, copy }))
             }
             Source::Streams(_) | Source::Polled { .. } => None,
         })
+    }
+
+    /// Says how much of the receive buffer that was asked for the kernel has granted.
+    fn tell_buffer(&self, socket: &UdpSocket, wanted: Option<usize>) {
+        let (Some(wanted), Ok(granted)) = (wanted, receive_buffer(socket)) else { return };
+        if granted < wanted {
+            log::warn!(
+                "source {}: receiveBufferBytes is {granted}, not {wanted}: net.core.rmem_max allows no more",
+                self.name()
+            );
+        }
+    }
+
+    /// Whether the kernel has to be asked now and then what it dropped.
+    pub fn has_datagrams(&self) -> bool {
+        matches!(&self.running, Running::OnLoops(Socket { copy: Copy::Udp(_, Some(_)), .. }))
+    }
+
+    /// Counts what the kernel dropped since the last time.
+    pub fn count_dropped(&mut self, now: Instant) {
+        let Running::OnLoops(Socket { copy: Copy::Udp(_, Some(dropped)), .. }) = &mut self.running else {
+            return;
+        };
+        let n = dropped.more();
+        if n == 0 {
+            return;
+        }
+        let counters = &self.deliver.counters;
+        counters.kernel_dropped.add(usize::try_from(n).unwrap_or(usize::MAX));
+        if let Some(note) = self.told_dropped.pass(now) {
+            log::warn!(
+                "source {}: {n} datagrams dropped by the kernel ({} so far), its receive buffer was full: \
+                 receiveBufferBytes and net.core.rmem_max make room for bursts{note}",
+                counters.name,
+                counters.kernel_dropped.get()
+            );
+        }
     }
 
     fn spawn(&self) -> Result<Running, String> {
@@ -332,8 +374,10 @@ impl Served {
 
 impl Socket {
     fn is_at(&self, other: &Socket) -> bool {
-        let same_kind =
-            matches!((&self.copy, &other.copy), (Copy::Tcp(_), Copy::Tcp(_)) | (Copy::Udp(_), Copy::Udp(_)));
+        let same_kind = matches!(
+            (&self.copy, &other.copy),
+            (Copy::Tcp(_), Copy::Tcp(_)) | (Copy::Udp(..), Copy::Udp(..))
+        );
         same_kind && self.endpoint == other.endpoint
     }
 
@@ -351,7 +395,7 @@ impl Socket {
 
     fn udp_at(&self, endpoint: &Endpoint) -> Option<&UdpSocket> {
         match &self.copy {
-            Copy::Udp(s) if self.endpoint == *endpoint => Some(s),
+            Copy::Udp(s, _) if self.endpoint == *endpoint => Some(s),
             _ => None,
         }
     }
@@ -359,7 +403,7 @@ impl Socket {
     fn address(&self) -> io::Result<SocketAddr> {
         match &self.copy {
             Copy::Tcp(l) => l.local_addr(),
-            Copy::Udp(s) => s.local_addr(),
+            Copy::Udp(s, _) => s.local_addr(),
         }
     }
 }
@@ -432,7 +476,8 @@ impl Leaving {
 /// their commands still say, is read and stored. Waits for it until the deadline.
 pub fn stop_all(sources: Vec<Served>, mut leaving: Vec<Leaving>, net: &Loops, deadline: Instant) {
     let counters: Vec<_> = sources.iter().map(|s| s.deliver.counters.clone()).collect();
-    for s in sources {
+    for mut s in sources {
+        s.count_dropped(Instant::now());
         leaving.extend(s.end(net, &mut []));
     }
     leaving.iter_mut().for_each(|l| l.hurry(net, deadline));

@@ -7,6 +7,7 @@
 //! big-endian without a mark, because an answer is not the start of a stream.
 
 use encoding_rs::{CoderResult, Encoding};
+use std::borrow::Cow;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
@@ -68,6 +69,20 @@ impl Charset {
             Kind::Utf16Le => Step::Table(encoding_rs::UTF_16LE.new_decoder_without_bom_handling()),
             Kind::Other(e) => Step::Table(e.new_decoder_without_bom_handling()),
         })
+    }
+
+    /// Bytes of this charset as UTF-8; `None` where they are none. UTF-8 is not copied.
+    pub fn strictly(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
+        match self.0 {
+            Kind::Utf8 => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Kind::Ascii => std::str::from_utf8(bytes).ok().filter(|t| t.is_ascii()).map(Cow::Borrowed),
+            Kind::Latin1 => Some(encoding_rs::mem::decode_latin1(bytes)),
+            Kind::Utf16 | Kind::Utf16Be => {
+                encoding_rs::UTF_16BE.decode_without_bom_handling_and_without_replacement(bytes)
+            }
+            Kind::Utf16Le => encoding_rs::UTF_16LE.decode_without_bom_handling_and_without_replacement(bytes),
+            Kind::Other(e) => e.decode_without_bom_handling_and_without_replacement(bytes),
+        }
     }
 
     /// The bytes of a text; what the charset lacks becomes `?`.

@@ -42,6 +42,11 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
+/// How many days a month has, which is 1 to 12.
+pub fn days_in(year: i64, month: i64) -> i64 {
+    (naive(year, month + 1, 1, 0, 0, 0) - naive(year, month, 1, 0, 0, 0)) / 86_400
+}
+
 /// The moment a wall clock of this zone shows `naive`, in seconds since the epoch. Of two such moments the
 /// later one, and in a gap the time the old offset would give: Java's choice. `None` beyond the calendar.
 pub fn local(naive: i64, zone: &TimeZone) -> Option<i64> {

@@ -1,34 +1,42 @@
-//! Syslog, as the syslogtcp and syslogudp sources take it (reference, wire.md 3.1, 3.2, 3.4).
+//! Syslog, as the syslog sources take it (reference, wire.md 3).
 //!
 //! ```text
-//!   stream  = *line              datagram = [ line ] [ LF anything ]
+//!   stream  = texts as in `frames`             datagram = [ text ] [ LF anything ]
 //!   line    = [ text ] [ CR ] LF               empty lines vanish
 //!   text    = "<" 1*3DIGIT ">" message         anything else is Invalid: its body is the whole text
 //!   message = RFC 5424 or RFC 3164, see `parts`; if neither, an event without host and timestamp
 //! ```
 //!
-//! No octet counting (RFC 6587): Flume has none. A text that reaches `event_size` bytes is cut there and
-//! marked Incomplete; what follows is taken as a new line. Where we differ from Flume on purpose: the CR of
-//! CRLF senders is not part of the text; a newline ends a line even within `<pri`; nothing is carried over
+//! multiport_syslogtcp takes texts apart by rules of its own, see `multiport`. A text that reaches `event_size` bytes is cut
+//! there and marked Incomplete; what follows is taken as a new one. Where we differ from Flume on purpose: octets may be counted
+//! (RFC 6587); the CR of CRLF senders is not part of the text; a newline ends a line even within `<pri`; nothing is carried over
 //! from one event to the next; an unterminated tail is delivered; bytes that are not UTF-8 pass through.
 //! Bodies and header values are spans of the read buffer. Texts that repeat (facility, severity, the
 //! timestamp) are stored once per call, because a span belongs to one batch.
 
+mod frames;
 mod headers;
+mod multiport;
 mod own;
 mod parts;
 mod stamp;
+mod structured;
 
+pub use multiport::Port;
 pub use own::OwnFormat;
+pub use structured::Structured;
 
 use super::{BatchLimits, Chunk, Decoded, Then};
 use crate::event::{Batch, Body, Key, Span};
+use frames::Frames;
 use headers::{Headers, Slot, Stored};
 use jiff::tz::TimeZone;
 use memchr::memchr;
-use parts::Parts;
+use parts::{Part, Parts};
 use stamp::Stamps;
+use std::borrow::Cow;
 use std::sync::Arc;
+use structured::Field;
 
 /// The least `event_size`: the longest `<pri>` must fit.
 pub const MIN_EVENT_SIZE: usize = 10;
@@ -74,6 +82,10 @@ pub struct Settings {
     pub format: Option<OwnFormat>,
     /// For times that name no zone.
     pub zone: TimeZone,
+    /// Where the structured data of RFC 5424 goes.
+    pub structured: Structured,
+    /// A port of multiport_syslogtcp: its parser, and what is the port's own.
+    pub port: Option<Port>,
 }
 
 /// Headers about the peer: address and host name, each under its configured key.
@@ -92,8 +104,7 @@ pub struct SyslogDecoder {
     client: Client,
     /// The client's keys include one of ours; the client's value wins, as in Flume.
     client_overrides: bool,
-    /// Bytes at the front of the chunk known to hold no newline.
-    seen: usize,
+    frames: Frames,
     stamps: Stamps,
     stored: Stored,
     /// Where a body is put together that is no span of the line.
@@ -106,7 +117,7 @@ enum End {
     Newline,
     /// The end of the stream or datagram.
     Input,
-    /// `event_size` was reached.
+    /// `event_size` was reached, or the stream ended within what was counted.
     Cut,
 }
 
@@ -117,7 +128,7 @@ impl SyslogDecoder {
             settings,
             client: Client::default(),
             client_overrides: false,
-            seen: 0,
+            frames: Frames::default(),
             stamps,
             stored: Stored::default(),
             scratch: Vec::new(),
@@ -143,7 +154,8 @@ impl SyslogDecoder {
                 self.client.ip = None;
             }
         }
-        self.client_overrides = OURS.iter().any(|k| self.is_client_key(*k));
+        let of_port = self.settings.port.as_ref().map(|p| [p.priority, p.version]);
+        self.client_overrides = OURS.iter().chain(of_port.iter().flatten()).any(|k| self.is_client_key(*k));
     }
 
     fn is_client_key(&self, key: Key) -> bool {
@@ -165,34 +177,25 @@ impl SyslogDecoder {
         let mut segment = None;
         let mut at = 0;
         loop {
-            let window = &bytes[at..bytes.len().min(at + size)];
-            let seen = self.seen.min(window.len());
-            let (len, end) = match memchr(b'\n', &window[seen..]) {
-                Some(i) => (seen + i, End::Newline),
-                None if window.len() == size => (size, End::Cut),
-                None if eof && !window.is_empty() => (window.len(), End::Input),
-                None => {
-                    self.seen = window.len();
-                    return Decoded { used: at, then: Then::NeedMore };
-                }
+            let Some(piece) = self.frames.next(&bytes[at..], size, eof) else {
+                return Decoded { used: at, then: Then::NeedMore };
             };
-            let text = text(&window[..len], end);
+            let text = text(&bytes[at + piece.from..at + piece.to], piece.end);
             if !text.is_empty() {
                 if is_full(batch, limits, text.len()) {
-                    self.seen = 0;
                     return Decoded { used: at, then: Then::Full };
                 }
                 let segment = *segment.get_or_insert_with(|| {
-                    let events = (bytes.len() - at).div_ceil(len + 1).min(limits.events).min(RESERVED);
+                    let events = (bytes.len() - at).div_ceil(piece.used).min(limits.events).min(RESERVED);
                     batch.reserve(events, events * 6);
                     batch.attach(chunk.buffer)
                 });
-                let from = chunk.from + at;
+                let from = chunk.from + at + piece.from;
                 let span = batch.span_of(segment, from, from + text.len());
-                self.event(text, span, end, now_ms, batch);
+                self.event(text, span, piece.end, now_ms, batch);
             }
-            at += len + usize::from(end == End::Newline);
-            self.seen = 0;
+            at += piece.used;
+            self.frames.took(&piece);
         }
     }
 
@@ -217,22 +220,16 @@ impl SyslogDecoder {
     }
 
     fn event(&mut self, text: &[u8], span: Span, end: End, now_ms: u64, batch: &mut Batch) {
+        if self.settings.port.is_some() {
+            return self.event_of_port(text, span, end, now_ms, batch);
+        }
         let priority = priority(text, end);
-        let parts = match priority {
+        let mut parts = match priority {
             Some(Priority { message_from: Some(from), .. }) => self.parts(text, from, now_ms),
             _ => None,
         };
-        match (&parts, self.settings.keep_fields) {
-            (Some(p), KeepFields::None) if p.body_from < p.body_to => {
-                batch.push(Body::At(span.part(p.body_from, p.body_to)));
-            }
-            (Some(p), KeepFields::Some { .. }) => {
-                self.compose(text, p);
-                let body = if self.scratch.is_empty() { Body::At(span) } else { Body::Copy(&self.scratch) };
-                batch.push(body);
-            }
-            _ => batch.push(Body::At(span)),
-        }
+        let fields = parts.as_mut().and_then(|p| self.structured(text, p)).unwrap_or_default();
+        self.body(text, parts.as_ref(), span, batch);
         let mut headers = Headers::new();
         let value = priority.as_ref().map_or(0, |p| p.value);
         headers.add(Key::FACILITY, self.stored.number(batch, value / 8, Slot::Facility));
@@ -245,16 +242,91 @@ impl SyslogDecoder {
             }
             headers.add_part(Key::HOST, span, p.host);
         }
+        self.finish(headers, priority.is_some(), end, batch);
+        for f in fields {
+            let place = batch.len() - 1;
+            if batch.get(place).header(f.key).is_none() {
+                let value = match f.made {
+                    Some(made) => batch.store(&made),
+                    None => span.part(f.at.from as usize, f.at.to as usize),
+                };
+                batch.set_header(place, f.key, value);
+            }
+        }
+    }
+
+    /// The same by the parser of multiport_syslogtcp.
+    fn event_of_port(&mut self, text: &[u8], span: Span, end: End, now_ms: u64, batch: &mut Batch) {
+        let settings = self.settings.clone();
+        let Some(port) = &settings.port else { return };
+        let decoded = port.charset.strictly(text);
+        let found = decoded.as_ref().and_then(|_| multiport::parts(text, &mut self.stamps, now_ms));
+        let (priority, parts) = found.unzip();
+        self.body(text, parts.as_ref(), span, batch);
+        let mut headers = Headers::new();
+        if let (Some(p), Some(n)) = (&parts, priority) {
+            let (facility, severity) = (n / 8, n % 8);
+            let small = |n: i32| u32::try_from(n).ok().filter(|n| *n < 1000);
+            let mut number = |n: i32, slot| match small(n) {
+                Some(n) => self.stored.number(batch, n, slot),
+                None => self.stored.any(batch, n),
+            };
+            headers.add(Key::FACILITY, number(facility, Slot::Facility));
+            headers.add(Key::SEVERITY, number(severity, Slot::Severity));
+            headers.add_part(port.priority, span, p.priority);
+            headers.add_part(port.version, span, p.version);
+            headers.add(Key::TIMESTAMP, self.stored.time(batch, p.epoch_ms.unwrap_or(0)));
+            match port.charset.strictly(p.host.of(text)) {
+                Some(Cow::Owned(host)) => headers.add(Key::HOST, batch.store(host.as_bytes())),
+                _ => headers.add(Key::HOST, part(span, p.host)),
+            }
+        }
+        if let Some((key, number)) = port.header.as_ref().filter(|(key, _)| !self.is_client_key(*key)) {
+            headers.remove(*key);
+            headers.add(*key, *self.stored.port.get_or_insert_with(|| batch.store(number.as_bytes())));
+        }
+        self.finish(headers, priority.is_some(), end, batch);
+    }
+
+    /// Adds the event with its body: the message, with what is to be kept of the fields before it.
+    fn body(&mut self, text: &[u8], parts: Option<&Parts>, span: Span, batch: &mut Batch) {
+        match (parts, self.settings.keep_fields) {
+            (Some(p), KeepFields::None) if p.body_from < p.body_to => {
+                batch.push(Body::At(span.part(p.body_from, p.body_to)));
+            }
+            (Some(p), KeepFields::Some { .. }) => {
+                self.compose(text, p);
+                let body = if self.scratch.is_empty() { Body::At(span) } else { Body::Copy(&self.scratch) };
+                batch.push(body);
+            }
+            _ => batch.push(Body::At(span)),
+        }
+    }
+
+    /// Adds the headers that do not come from the text, and gives the event all of them.
+    fn finish(&mut self, mut headers: Headers, is_valid: bool, end: End, batch: &mut Batch) {
         self.add_client(&mut headers, batch);
-        let status: &[u8] = match (priority, end) {
-            (None, _) => b"Invalid",
-            (Some(_), End::Cut) => b"Incomplete",
+        let status: &[u8] = match (is_valid, end) {
+            (false, _) => b"Invalid",
+            (true, End::Cut) => b"Incomplete",
             _ => b"",
         };
         if !status.is_empty() && !self.is_client_key(Key::SYSLOG_STATUS) {
             headers.add(Key::SYSLOG_STATUS, batch.store(status));
         }
         batch.push_headers(headers.all());
+    }
+
+    /// The fields of RFC 5424 behind the host, if they are to be headers; the message is then the body, if it is to be.
+    fn structured(&self, text: &[u8], parts: &mut Parts) -> Option<Vec<Field>> {
+        if self.settings.structured == Structured::Body || parts.version.of(text) != b"1" {
+            return None;
+        }
+        let (fields, message) = structured::fields(&text[..parts.body_to], parts.body_from)?;
+        if self.settings.structured == Structured::Headers {
+            parts.body_from = message;
+        }
+        Some(fields)
     }
 
     /// The parts of a text whose message begins at `from`: by the own format, or by the RFCs.
@@ -299,6 +371,10 @@ impl SyslogDecoder {
             headers.add(*key, span);
         }
     }
+}
+
+fn part(line: Span, part: Part) -> Span {
+    line.part(part.from as usize, part.to as usize)
 }
 
 /// A line without the CR of a CRLF. Where the line was cut, a CR may be followed by more than a newline.

@@ -8,8 +8,8 @@ use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 /// Connections the kernel completes before they are accepted.
 const BACKLOG: i32 = 1024;
-/// What is asked for as a UDP receive buffer: bursts wait here while the loop is elsewhere. The kernel grants up to
-/// net.core.rmem_max.
+/// What is asked for as a UDP receive buffer where nothing else is said: bursts wait here while the loop is elsewhere. The
+/// kernel grants up to net.core.rmem_max.
 const UDP_BUFFER: usize = 8 << 20;
 
 /// A host (`None`: every address, IPv6 and IPv4) and a port (0: the kernel's choice).
@@ -45,13 +45,18 @@ pub fn bind_tcp(e: &Endpoint) -> Result<std::net::TcpListener, BindError> {
     .map(Into::into)
 }
 
-/// A non-blocking UDP socket with a large receive buffer.
-pub fn bind_udp(e: &Endpoint) -> Result<UdpSocket, BindError> {
+/// A non-blocking UDP socket with a receive buffer of so many bytes, a large one unless that is said.
+pub fn bind_udp(e: &Endpoint, buffer: Option<usize>) -> Result<UdpSocket, BindError> {
     bind(e, Type::DGRAM, Protocol::UDP, |s, addr| {
-        s.set_recv_buffer_size(UDP_BUFFER)?;
+        s.set_recv_buffer_size(buffer.unwrap_or(UDP_BUFFER))?;
         s.bind(addr)
     })
     .map(Into::into)
+}
+
+/// The bytes of receive buffer that a socket has been given. (Linux counts twice what is asked for.)
+pub fn receive_buffer(socket: &UdpSocket) -> io::Result<usize> {
+    Ok(socket2::SockRef::from(socket).recv_buffer_size()? / 2)
 }
 
 fn bind(

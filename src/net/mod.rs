@@ -15,6 +15,7 @@ mod bind;
 mod budget;
 mod conn;
 mod deadlines;
+mod dropped;
 mod event_loop;
 mod handle;
 mod intake;
@@ -33,7 +34,8 @@ mod throttle;
 mod transport;
 mod udp;
 
-pub use bind::{bind_tcp, bind_udp, BindError, Endpoint};
+pub use bind::{bind_tcp, bind_udp, receive_buffer, BindError, Endpoint};
+pub use dropped::Dropped;
 pub use event_loop::start;
 pub use handle::{Detached, Loops, SourceId};
 pub use intake::Intake;

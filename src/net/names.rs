@@ -1,7 +1,8 @@
-//! Names of peers (reverse DNS), looked up on a thread of their own.
+//! Names of peers (reverse DNS), looked up on threads of their own.
 //!
-//! The thread starts with the first question, `names`, and keeps a bounded cache. Who asks sets its own deadline: an
-//! answer that comes too late is for the next one. Any thread may ask; two leaf mutexes.
+//! They start with the first question, `names:N`, a few, so that one name whose server does not answer holds up no other;
+//! what they found is kept in a bounded cache, an address without a name too. Who asks sets its own deadline: an answer that
+//! comes too late is for the next one. Any thread may ask; leaf mutexes.
 
 use crate::lock::lock;
 use std::collections::HashMap;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 const KEEP: Duration = Duration::from_secs(300);
 const CACHED: usize = 4096;
+/// Names that are looked up at the same time.
+const THREADS: usize = 4;
 /// Questions that may wait for the look-up thread; beyond it addresses stand for names.
 const MOST_WAITING: usize = 1024;
 
@@ -58,29 +61,36 @@ impl Names {
 
     fn start(&self) -> Sender<(IpAddr, Answer)> {
         let (tx, rx) = channel::<(IpAddr, Answer)>();
-        let (cache, waiting) = (self.cache.clone(), self.waiting.clone());
-        let body = move || {
-            for (ip, answer) in rx {
-                let fresh =
-                    lock(&cache).get(&ip).filter(|(at, _)| at.elapsed() < KEEP).map(|(_, n)| n.clone());
-                let name = fresh.unwrap_or_else(|| {
-                    let name = dns_lookup::lookup_addr(&ip).unwrap_or_else(|_| ip.to_string());
-                    let mut cache = lock(&cache);
-                    if cache.len() >= CACHED {
-                        cache.clear();
-                    }
-                    cache.insert(ip, (Instant::now(), name.clone()));
-                    name
-                });
+        let questions = Arc::new(Mutex::new(rx));
+        for i in 0..THREADS {
+            let (cache, waiting, questions) = (self.cache.clone(), self.waiting.clone(), questions.clone());
+            let body = move || loop {
+                // Whoever waits for the next question has it alone.
+                let Ok((ip, answer)) = lock(&questions).recv() else { return };
+                let name = name_of(ip, &cache);
                 waiting.fetch_sub(1, Relaxed);
                 answer(name);
+            };
+            if let Err(e) = std::thread::Builder::new().name(format!("names:{i}")).spawn(body) {
+                log::error!("no thread for name look-ups: {e}");
             }
-        };
-        if let Err(e) = std::thread::Builder::new().name("names".into()).spawn(body) {
-            log::error!("no thread for name look-ups, addresses stand for names: {e}");
         }
         tx
     }
+}
+
+/// The name of an address, or itself.
+fn name_of(ip: IpAddr, cache: &Mutex<HashMap<IpAddr, (Instant, String)>>) -> String {
+    let fresh = lock(cache).get(&ip).filter(|(at, _)| at.elapsed() < KEEP).map(|(_, name)| name.clone());
+    fresh.unwrap_or_else(|| {
+        let name = dns_lookup::lookup_addr(&ip).unwrap_or_else(|_| ip.to_string());
+        let mut cache = lock(cache);
+        if cache.len() >= CACHED {
+            cache.clear();
+        }
+        cache.insert(ip, (Instant::now(), name.clone()));
+        name
+    })
 }
 
 #[cfg(test)]

@@ -433,7 +433,7 @@ impl DatagramProtocol for Datagram {
 fn datagrams_fill_the_room_there_is_and_the_rest_is_counted() {
     let b = Bench::new(Settings::default());
     let c = channel(100, PATIENCE);
-    let socket = bind_udp(&Endpoint { host: Some("127.0.0.1".into()), port: 0 }).unwrap();
+    let socket = bind_udp(&Endpoint { host: Some("127.0.0.1".into()), port: 0 }, None).unwrap();
     let to = socket.local_addr().unwrap();
     let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     // All 130 wait in the socket before the loop sees the first.

@@ -27,6 +27,7 @@ pub static ALL: &[&SourceSpec] = &[
     &netcatudp::SPEC,
     &seq::SPEC,
     &stress::SPEC,
+    &syslog::MULTIPORT,
     &syslog::TCP,
     &syslog::UDP,
     &thrift::SPEC,
@@ -34,6 +35,18 @@ pub static ALL: &[&SourceSpec] = &[
 
 /// A size of batches.
 const COUNT: Type = Type::Int(1, i32::MAX as i64);
+
+/// The key of sources of datagrams.
+const RECEIVE_BUFFER: Key = Key::new(
+    "receiveBufferBytes",
+    Type::Int(4096, i32::MAX as i64),
+    Default::Computed("8388608, or what the kernel grants"),
+    "bytes of datagrams that may wait in the kernel, up to its net.core.rmem_max; what finds no room is lost",
+);
+
+fn receive_buffer(ctx: &Context) -> Option<usize> {
+    ctx.int(RECEIVE_BUFFER.name).and_then(|n| usize::try_from(n).ok())
+}
 
 /// The keys of every source that Flume calls pollable.
 const PAUSES: &[Key] = &[

@@ -31,6 +31,7 @@ pub static SPEC: SourceSpec = Spec {
                 Default::None,
                 "header that gets the sender, as /192.0.2.1:5000 or /[2001:db8::1]:5000",
             ),
+            super::RECEIVE_BUFFER,
         ]],
         batch_key: None,
         check: Some(check),
@@ -43,7 +44,8 @@ pub static SPEC: SourceSpec = Spec {
     },
     build: |ctx| {
         let protocol = Box::new(Datagrams { header: ctx.text("remoteAddress").and_then(event::Key::intern) });
-        Source::Datagram { endpoint: super::endpoint(ctx.text("bind"), ctx), protocol }
+        let endpoint = super::endpoint(ctx.text("bind"), ctx);
+        Source::Datagram { endpoint, protocol, receive_buffer: super::receive_buffer(ctx) }
     },
 };
 

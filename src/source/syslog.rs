@@ -1,12 +1,14 @@
-//! The syslog sources: `syslogtcp` and `syslogudp`, over one codec.
+//! The syslog sources: `syslogtcp`, `syslogudp` and, in a file of its own, `multiport_syslogtcp`, over one codec.
 //!
-//! Both run on the event loop and answer nothing. Delivery: a TCP connection whose channel is full is not read until
+//! All run on the event loop and answer nothing. Delivery: a TCP connection whose channel is full is not read until
 //! there is room, so TCP carries the pressure back to the sender (Flume drops the events). UDP cannot wait: datagrams
 //! that find no room are dropped and counted as `EventDroppedCount`.
 
 use crate::clock::now_ms;
 use crate::codec::beginning::Beginning;
-use crate::codec::syslog::{Client, KeepFields, OwnFormat, Settings, SyslogDecoder, MIN_EVENT_SIZE};
+use crate::codec::syslog::{
+    Client, KeepFields, OwnFormat, Settings, Structured, SyslogDecoder, MIN_EVENT_SIZE,
+};
 use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::component::{Source, SourceSpec};
 use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
@@ -16,9 +18,13 @@ use crate::tls_keys;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
+mod multiport;
+
+pub use multiport::SPEC as MULTIPORT;
+
+/// The keys of all three.
 const COMMON: &[Key] = &[
     Key::new("host", Type::Text, Default::Computed("every address"), "host name or address to listen on"),
-    Key::new("port", Type::Port, Default::Required, "port to listen on; 0 lets the kernel choose"),
     Key::new(
         "keepFields",
         Type::Text,
@@ -31,6 +37,18 @@ const COMMON: &[Key] = &[
         Type::Text,
         Default::None,
         "header that gets the sender's name (reverse DNS)",
+    ),
+];
+
+/// The keys of those that listen on one port.
+const OF_ONE_PORT: &[Key] = &[
+    Key::new("port", Type::Port, Default::Required, "port to listen on; 0 lets the kernel choose"),
+    Key::new(
+        "structuredData",
+        Type::Choice(&["body", "headers", "both"]),
+        Default::Is("body"),
+        "where RFC 5424's app-name, procid, msgid and structured data go: into the body, as in Flume, or into the headers \
+         appname, procid, msgid and sd.<id>.<name>; both: the body stays as it is",
     ),
     Key::new(
         "format.regex",
@@ -53,7 +71,7 @@ const COMMON: &[Key] = &[
     ),
 ];
 
-const TCP_ONLY: &[Key] = &[Key::new(
+const EVENT_SIZE: &[Key] = &[Key::new(
     "eventSize",
     Type::Int(1, 1 << 26),
     Default::Is("2500"),
@@ -65,13 +83,22 @@ pub static TCP: SourceSpec = Spec {
         kind: Kind::Source,
         name: "syslogtcp",
         class: "org.apache.flume.source.SyslogTcpSource",
-        help: "Syslog lines over TCP (RFC 3164 and 5424, ended by newline)",
-        keys: &[COMMON, TCP_ONLY, super::tls::KEYS, tls_keys::IDENTITY, tls_keys::TRUST, tls_keys::LISTS],
+        help: "Syslog over TCP (RFC 3164 and 5424, ended by newline or with octets counted)",
+        keys: &[
+            COMMON,
+            OF_ONE_PORT,
+            EVENT_SIZE,
+            super::tls::KEYS,
+            tls_keys::IDENTITY,
+            tls_keys::TRUST,
+            tls_keys::LISTS,
+        ],
         batch_key: None,
         check: Some(check_tcp),
         advice: Some(super::tls::advice),
         differs: &[
             "with a full channel the connection waits; Flume drops the events",
+            "messages may be framed by a count of octets (RFC 6587); Flume marks those Invalid",
             "an unterminated last line at the end of a connection is an event; Flume drops it",
             "a connection without TLS that begins with a TLS handshake is ended; Flume takes that for lines",
             "without host it listens on every address, Flume nowhere; a port in use is tried again",
@@ -83,6 +110,7 @@ pub static TCP: SourceSpec = Spec {
         let protocol = Arc::new(Tcp {
             common: Common::new(ctx, ctx.size("eventSize")),
             wire: Wire { tls: super::tls::server(ctx, true), deflate: false },
+            most: usize::MAX,
         });
         Source::Stream { endpoint: super::endpoint(ctx.text("host"), ctx), protocol }
     },
@@ -94,7 +122,7 @@ pub static UDP: SourceSpec = Spec {
         name: "syslogudp",
         class: "org.apache.flume.source.SyslogUDPSource",
         help: "Syslog datagrams (RFC 3164 and 5424), one event each",
-        keys: &[COMMON],
+        keys: &[COMMON, OF_ONE_PORT, &[super::RECEIVE_BUFFER]],
         batch_key: None,
         check: Some(check),
         advice: None,
@@ -109,7 +137,8 @@ pub static UDP: SourceSpec = Spec {
         let common = Common::new(ctx, 65_536);
         let decoder = SyslogDecoder::new(common.settings.clone(), Client::default());
         let protocol = Box::new(Udp { common, decoder });
-        Source::Datagram { endpoint: super::endpoint(ctx.text("host"), ctx), protocol }
+        let endpoint = super::endpoint(ctx.text("host"), ctx);
+        Source::Datagram { endpoint, protocol, receive_buffer: super::receive_buffer(ctx) }
     },
 };
 
@@ -131,12 +160,13 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
             }
         }
     }
-    for key in ["clientIPHeader", "clientHostnameHeader"] {
-        if ctx.text(key).is_some_and(|name| event::Key::intern(name).is_none()) {
-            wrong.push((key, "too long for a header name".to_owned()));
-        }
-    }
+    wrong.extend(check_headers(ctx, &["clientIPHeader", "clientHostnameHeader"]));
     wrong
+}
+
+fn check_headers(ctx: &Context, keys: &[&'static str]) -> Vec<(&'static str, String)> {
+    let is_wrong = |key: &&&str| ctx.text(key).is_some_and(|name| event::Key::intern(name).is_none());
+    keys.iter().filter(is_wrong).map(|key| (*key, "too long for a header name".to_owned())).collect()
 }
 
 /// The user's message pattern; an error names the key at fault.
@@ -165,13 +195,25 @@ struct Common {
 
 impl Common {
     fn new(ctx: &Context, event_size: usize) -> Common {
+        Common::with(
+            ctx,
+            Settings {
+                event_size: event_size.max(MIN_EVENT_SIZE),
+                keep_fields: keep_fields(ctx),
+                format: own_format(ctx).and_then(Result::ok),
+                zone: TimeZone::system(),
+                structured: match ctx.text("structuredData") {
+                    Some("headers") => Structured::Headers,
+                    Some("both") => Structured::Both,
+                    _ => Structured::Body,
+                },
+                port: None,
+            },
+        )
+    }
+
+    fn with(ctx: &Context, settings: Settings) -> Common {
         let header = |key| ctx.text(key).and_then(event::Key::intern);
-        let settings = Settings {
-            event_size: event_size.max(MIN_EVENT_SIZE),
-            keep_fields: KeepFields::parse(ctx.text("keepFields").unwrap_or("none")),
-            format: own_format(ctx).and_then(Result::ok),
-            zone: TimeZone::system(),
-        };
         Common {
             settings: Arc::new(settings),
             ip_header: header("clientIPHeader"),
@@ -188,9 +230,15 @@ impl Common {
     }
 }
 
+fn keep_fields(ctx: &Context) -> KeepFields {
+    KeepFields::parse(ctx.text("keepFields").unwrap_or("none"))
+}
+
 struct Tcp {
     common: Common,
     wire: Wire,
+    /// The most events of a batch.
+    most: usize,
 }
 
 impl Protocol for Tcp {
@@ -208,16 +256,21 @@ impl Protocol for Tcp {
 
     fn open(&self, peer: &Peer) -> Box<dyn Session> {
         let decoder = SyslogDecoder::new(self.common.settings.clone(), self.common.client(peer));
-        Box::new(Lines(Beginning::default(), decoder))
+        Box::new(Lines { beginning: Beginning::default(), decoder, most: self.most })
     }
 }
 
-struct Lines(Beginning, SyslogDecoder);
+struct Lines {
+    beginning: Beginning,
+    decoder: SyslogDecoder,
+    most: usize,
+}
 
 impl Session for Lines {
     fn decode(&mut self, chunk: &Chunk<'_>, eof: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded {
-        let fault = self.0.fault(chunk.bytes());
-        fault.unwrap_or_else(|| self.1.decode(chunk, eof, now_ms(), limits, batch))
+        let fault = self.beginning.fault(chunk.bytes());
+        let limits = BatchLimits { events: limits.events.min(self.most), ..limits };
+        fault.unwrap_or_else(|| self.decoder.decode(chunk, eof, now_ms(), limits, batch))
     }
 
     fn answer(&mut self, _: usize, _: Outcome<'_>, _: &mut Vec<u8>) -> After {

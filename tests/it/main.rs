@@ -31,6 +31,7 @@ mod script;
 mod selectors;
 mod spill;
 mod stop;
+mod syslog;
 mod thrift;
 mod tiers;
 mod tls;

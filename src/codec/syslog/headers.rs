@@ -6,15 +6,15 @@
 use super::parts::Part;
 use crate::event::{Batch, Key, Span};
 
-/// The headers of one event on their way into the batch: six of ours, two of the client's, the status.
+/// The headers of one event on their way into the batch: six of ours, the port, two of the client's, the status.
 pub struct Headers {
-    list: [(Key, Span); 9],
+    list: [(Key, Span); 10],
     len: usize,
 }
 
 impl Headers {
     pub fn new() -> Headers {
-        Headers { list: [(Key::FACILITY, Span::default()); 9], len: 0 }
+        Headers { list: [(Key::FACILITY, Span::default()); 10], len: 0 }
     }
 
     #[inline]
@@ -48,6 +48,7 @@ pub struct Stored {
     numbers: [Option<(u32, Span)>; 2],
     time: Option<(i64, Span)>,
     pub client: [Option<Span>; 2],
+    pub port: Option<Span>,
 }
 
 #[derive(Clone, Copy)]
@@ -69,6 +70,11 @@ impl Stored {
                 span
             }
         }
+    }
+
+    /// The decimal text of a number that seldom comes again.
+    pub fn any(&self, batch: &mut Batch, value: i32) -> Span {
+        store_decimal(batch, value.into())
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 use super::super::feed::{every_cut, pieces, Random, Seen};
 use super::*;
+use crate::codec::charset::Charset;
 use crate::event::Buffer;
 
 const WIDE: BatchLimits = BatchLimits { events: 1000, bytes: 1 << 20 };
@@ -7,7 +8,14 @@ const WIDE: BatchLimits = BatchLimits { events: 1000, bytes: 1 << 20 };
 const NOW: u64 = 1_700_000_000_000;
 
 pub fn settings() -> Settings {
-    Settings { event_size: 2500, keep_fields: KeepFields::None, format: None, zone: TimeZone::UTC }
+    Settings {
+        event_size: 2500,
+        keep_fields: KeepFields::None,
+        format: None,
+        zone: TimeZone::UTC,
+        structured: Structured::Body,
+        port: None,
+    }
 }
 
 fn decoder(
@@ -197,7 +205,11 @@ fn invalid_priorities_are_marked() {
     {
         assert_eq!(one(&settings(), line), invalid(line));
     }
-    assert_eq!(one(&settings(), b"123 <34>1 - h x"), invalid(b"123 <34>1 - h x"));
+    for line in
+        [&b"123 <x>1 - h x"[..], b"12<34>x", b"0 <34>x", b"1234567890 <34>x", b"12  <34>x", b"7", b"7 "]
+    {
+        assert_eq!(one(&settings(), line), invalid(line));
+    }
     let large = one(&settings(), b"<999>x");
     assert_eq!(large, event(b"<999>x", &[("Facility", "124"), ("Severity", "7")]));
 }
@@ -461,4 +473,224 @@ fn no_input_panics() {
         let mut batch = Batch::new();
         let _ = SyslogDecoder::new(Arc::new(settings), Client::default()).datagram(&input, NOW, &mut batch);
     }
+}
+
+#[test]
+fn octets_may_be_counted() {
+    let x = |body: &[u8]| {
+        event(
+            body,
+            &[("Facility", "4"), ("Severity", "2"), ("priority", "34"), ("version", "1"), ("host", "h")],
+        )
+    };
+    let frame = |text: &[u8]| [text.len().to_string().as_bytes(), b" ", text].concat();
+    let two = [frame(b"<34>1 - h a\nb"), frame(b"<34>1 - h c")].concat();
+    assert_eq!(stream(&settings(), &two), [x(b"a\nb"), x(b"c")]);
+    // A newline at the end of a frame, or behind it, is none of the message; lines may come between.
+    let mixed =
+        [&frame(b"<34>1 - h a\r\n")[..], b"\n<34>1 - h b\n", &frame(b"<34>1 - h c"), b"<34>1 - h d"].concat();
+    assert_eq!(stream(&settings(), &mixed), [x(b"a"), x(b"b"), x(b"c"), x(b"d")]);
+    // What the stream's end cuts off is marked.
+    let cut = stream(&settings(), b"40 <34>1 - h a");
+    assert_eq!((cut.len(), cut[0].header("flume.syslog.status")), (1, Some("Incomplete")));
+    assert_eq!(cut[0].body, b"a");
+}
+
+#[test]
+fn a_counted_text_that_is_too_long_loses_no_byte_and_no_frame() {
+    let small = Settings { event_size: 12, ..settings() };
+    let text = b"<34>12345678abcdefghijklmn";
+    let input = [format!("{} ", text.len()).as_bytes(), text, b"5 <34>y<34>z\n"].concat();
+    let seen = stream(&small, &input);
+    let bodies: Vec<&[u8]> = seen.iter().map(|e| &e.body[..]).collect();
+    assert_eq!(bodies, [&b"<34>12345678"[..], b"abcdefghijkl", b"mn", b"<34>y", b"<34>z"]);
+    let status: Vec<_> = seen.iter().map(|e| e.header("flume.syslog.status")).collect();
+    assert_eq!(status, [Some("Incomplete"), Some("Invalid"), Some("Invalid"), None, None]);
+    // A count of exactly the size is whole; one that promises gigabytes takes no more than the size.
+    assert_eq!(stream(&small, b"12 <34>12345678<34>x\n"), [unmatched(b"<34>12345678"), unmatched(b"<34>x")]);
+    assert_eq!(stream(&small, b"999999999 <34>12345678x").len(), 2);
+}
+
+fn of_port(charset: &str) -> Settings {
+    let header = Some((Key::intern("port").unwrap(), "5140".to_owned()));
+    Settings { port: Some(Port::new(Charset::named(charset).unwrap(), header)), ..settings() }
+}
+
+#[test]
+fn the_multiport_parser() {
+    let all = |pri: &str, facility: &str, severity: &str, version: &str, ms: &str, host: &str| {
+        let headers = [
+            ("Facility", facility),
+            ("Severity", severity),
+            ("Priority", pri),
+            ("Version", version),
+            ("timestamp", ms),
+            ("host", host),
+            ("port", "5140"),
+        ];
+        headers
+            .into_iter()
+            .filter(|(_, v)| !v.is_empty())
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    for (line, body, headers) in [
+        // wire.md 8, and the rows of 3.3
+        (
+            "<34>Oct 11 22:14:15 mymachine su: x",
+            "su: x",
+            all("34", "4", "2", "", "1697062455000", "mymachine"),
+        ),
+        (
+            "<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc x",
+            "myproc x",
+            all("165", "20", "5", "1", "1061727255000", "192.0.2.1"),
+        ),
+        (
+            "<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su x",
+            "su x",
+            all("34", "4", "2", "1", "1065910455003", "mymachine.example.com"),
+        ),
+        ("<34>1 2003-10-11T22:14:15.5+01:30 h x", "x", all("34", "4", "2", "1", "1065905055500", "h")),
+        ("<34>1 - - x", "x", all("34", "4", "2", "1", "1700000000000", "-")),
+        ("<34>Nov  1 10:00:00 h x", "x", all("34", "4", "2", "", "1698832800000", "h")),
+        ("<34>Nov 1 10:00:00 h x", "x", all("34", "4", "2", "", "1698832800000", "h")),
+        ("<34>Dec 11 10:00:00 h x", "x", all("34", "4", "2", "", "1702288800000", "h")),
+        ("<34>Dec 31 10:00:00 h x", "x", all("34", "4", "2", "", "1672480800000", "h")),
+        ("<34>Xxx 11 22:14:15 h x", "x", all("34", "4", "2", "", "0", "h")),
+        ("<1234>1 - h x", "x", all("1234", "154", "2", "1", "1700000000000", "h")),
+        ("<-1>- h x", "x", all("-1", "0", "-1", "", "1700000000000", "h")),
+        ("<34>1 - fe80::1 x", "x", all("34", "4", "2", "1", "1700000000000", "fe80::1")),
+        ("<34>1 - h ", "<34>1 - h ", all("34", "4", "2", "1", "1700000000000", "h")),
+        ("<34>2 2003-10-11T22:14:15Z h x", "", Vec::new()),
+    ] {
+        let seen = one(&of_port("UTF-8"), line.as_bytes());
+        if headers.is_empty() {
+            assert_eq!(seen.header("flume.syslog.status"), Some("Invalid"), "{line}");
+            continue;
+        }
+        assert_eq!((String::from_utf8_lossy(&seen.body).as_ref(), &seen.headers), (body, &headers), "{line}");
+    }
+}
+
+#[test]
+fn what_the_multiport_parser_calls_invalid() {
+    for line in [
+        "no priority",
+        "<>1 - h x",
+        "<3x>- h x",
+        "<1234567>- h x",
+        "<34>",
+        "<34>1 ",
+        "<34>1 -",
+        "<34>1 - h",
+        "<34>1 2003-10-11T22:14:15 h x",
+        "<34>1 2003-10-11T22:14:15.5 h x",
+        "<34>1 2003-10-11T22:14:15. h x",
+        "<34>1 2003-13-11T22:14:15Z h x",
+        "<34>1 2003-02-29T22:14:15Z h x",
+        "<34>1 2003-10-11T24:14:15Z h x",
+        "<34>1 2003-10-11T22:14:15+1 h x",
+        "<34>Oct 11",
+        "<34>1 x h y",
+        "<99999999999>- h x",
+    ] {
+        let want = event(line.as_bytes(), &[("port", "5140"), ("flume.syslog.status", "Invalid")]);
+        assert_eq!(one(&of_port("UTF-8"), line.as_bytes()), want, "{line}");
+    }
+    let all = stream(&of_port("UTF-8"), b"<34>1 - h one\n\n<34>1 - h two\n");
+    assert_eq!(
+        all.iter().map(|e| &e.body[..]).collect::<Vec<_>>(),
+        [b"one", b"two"],
+        "an empty line costs nothing"
+    );
+}
+
+#[test]
+fn a_port_has_a_charset() {
+    let line = b"<34>1 - h\xf6st b\xf6dy";
+    let latin = one(&of_port("ISO-8859-1"), line);
+    assert_eq!((&latin.body[..], latin.header("host")), (&b"b\xf6dy"[..], Some("höst")));
+    for charset in ["UTF-8", "US-ASCII", "EUC-JP"] {
+        let refused = one(&of_port(charset), line);
+        assert_eq!(
+            (refused.header("flume.syslog.status"), &refused.body[..]),
+            (Some("Invalid"), &line[..]),
+            "{charset}"
+        );
+    }
+    let sjis = one(&of_port("Shift_JIS"), b"<34>1 - h \x83\x5c");
+    assert_eq!(&sjis.body[..], b"\x83\x5c");
+    let client = Client { ip: Some((Key::intern("port").unwrap(), "::1".to_owned())), host: None };
+    let seen = every_cut(|| decoder(&of_port("UTF-8"), client.clone(), WIDE), b"<34>1 - h x\n").0;
+    assert_eq!(seen[0].header("port"), Some("::1"), "the client's value wins, as for other headers");
+}
+
+#[test]
+fn fields_are_kept_by_the_multiport_parser_too() {
+    let line = b"<34>1 2003-10-11T22:14:15.003Z h x y";
+    for (keep, want) in [
+        ("none", "x y"),
+        ("ALL", "<34>1 2003-10-11T22:14:15.003Z h x y"),
+        ("true", "<34>1 2003-10-11T22:14:15.003Z h x y"),
+        ("false", "x y"),
+        ("priority version", "<34>1 x y"),
+        ("timestamp,hostname", "2003-10-11T22:14:15.003Z h x y"),
+    ] {
+        let settings = Settings { keep_fields: KeepFields::parse(keep), ..of_port("UTF-8") };
+        assert_eq!(String::from_utf8_lossy(&one(&settings, line).body), want, "{keep}");
+    }
+    let settings =
+        Settings { keep_fields: KeepFields::parse("timestamp hostname priority"), ..of_port("UTF-8") };
+    assert_eq!(one(&settings, b"<34>1 - - x").body, b"<34>- - x");
+}
+
+#[test]
+fn structured_data_may_be_headers() {
+    let with = |structured, rest: &str| {
+        let line = format!("<165>1 2003-10-11T22:14:15.003Z h {rest}");
+        let seen = one(&Settings { structured, ..settings() }, line.as_bytes());
+        let headers: Vec<String> = seen.headers[6..].iter().map(|(k, v)| format!("{k}={v}")).collect();
+        (String::from_utf8_lossy(&seen.body).into_owned(), headers)
+    };
+    let rest = r#"evntslog 4711 ID47 [ex@32473 iut="3" src="a \"b\" \\ \] \x"][p@1 iut="4"] a message"#;
+    let headers = [
+        "appname=evntslog",
+        "procid=4711",
+        "msgid=ID47",
+        "sd.ex@32473.iut=3",
+        r#"sd.ex@32473.src=a "b" \ ] \x"#,
+        "sd.p@1.iut=4",
+    ];
+    let headers: Vec<String> = headers.map(str::to_owned).to_vec();
+    assert_eq!(with(Structured::Headers, rest), ("a message".to_owned(), headers.clone()));
+    assert_eq!(with(Structured::Both, rest), (rest.to_owned(), headers));
+    assert_eq!(with(Structured::Body, rest), (rest.to_owned(), Vec::new()));
+    assert_eq!(
+        with(Structured::Headers, "app - - - \u{feff}größe"),
+        ("größe".to_owned(), vec!["appname=app".to_owned()])
+    );
+    assert_eq!(with(Structured::Headers, "- - - [id] x"), ("x".to_owned(), Vec::new()));
+    assert_eq!(
+        with(Structured::Headers, r#"- - - [id a="1" a="2"] x"#),
+        ("x".to_owned(), vec!["sd.id.a=1".to_owned()])
+    );
+    for other in [
+        "plain text of three",
+        "a b c",
+        "a b c [x",
+        r#"a b c [x y="1] z"#,
+        "a b c [x y=1] z",
+        "a b c -z",
+        "a b c []",
+    ] {
+        assert_eq!(with(Structured::Headers, other), (other.to_owned(), Vec::new()), "{other}");
+    }
+    let many: String = (0..70).map(|i| format!(" n{i}=\"v\"")).collect();
+    let rest = format!("a b c [x{many}] z");
+    assert_eq!(with(Structured::Headers, &rest).0, rest, "more than are taken");
+    // Of RFC 5424 only.
+    let old =
+        one(&Settings { structured: Structured::Headers, ..settings() }, b"<34>Oct 11 22:14:15 h a b c - d");
+    assert_eq!(old.body, b"a b c - d");
 }

@@ -382,7 +382,7 @@ struct Udp {
 
 impl Udp {
     fn to(b: &Bench, c: &Arc<Scripted>, gate: &Arc<Gate>) -> Udp {
-        let socket = bind_udp(&Endpoint { host: Some("127.0.0.1".into()), port: 0 }).unwrap();
+        let socket = bind_udp(&Endpoint { host: Some("127.0.0.1".into()), port: 0 }, None).unwrap();
         let to = socket.local_addr().unwrap();
         let counters = SourceCounters::new("u1");
         let deliver = gated(&counters, c, gate);

@@ -44,6 +44,7 @@ pub type Verdict = Result<Signature, String>;
 pub static ALL: &[&Target] = &[
     &syslog::STREAM,
     &syslog::DATAGRAM,
+    &syslog::MULTIPORT,
     &line::TARGET,
     &readline::TARGET,
     &charset::TARGET,

@@ -2,7 +2,8 @@
 
 use super::{choices, choose, chosen, files_of, tree, Signature, Target, Verdict};
 use crate::{feed, mutate};
-use flumed::codec::syslog::{Client, KeepFields, OwnFormat, Settings, SyslogDecoder};
+use flumed::codec::charset::Charset;
+use flumed::codec::syslog::{Client, KeepFields, OwnFormat, Port, Settings, Structured, SyslogDecoder};
 use flumed::codec::{BatchLimits, Chunk};
 use flumed::event::{Batch, Key};
 use jiff::tz::TimeZone;
@@ -19,6 +20,8 @@ pub static STREAM: Target = Target {
 };
 
 pub static DATAGRAM: Target = Target { name: "syslog-datagram", run: datagram, ..STREAM };
+
+pub static MULTIPORT: Target = Target { name: "syslog-multiport", run: multiport, ..STREAM };
 
 const WORDS: &[&str] = &[
     "<13>",
@@ -38,6 +41,9 @@ const WORDS: &[&str] = &[
     "Oct  1 22:14:15 ",
     "Dec 31 00:00:00 ",
     "host ",
+    "12 <",
+    "40 <34>1 - h ",
+    "999999999 ",
     "app[1]: ",
     "[id x=\"]\"]",
     "\u{feff}",
@@ -48,6 +54,8 @@ fn seeds() -> Vec<Vec<u8>> {
         "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8\n",
         "<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - 'su root' failed\n",
         "<165>1 - - - - - -\nno priority\n<13>\n<\n",
+        "24 <34>1 - h in a\nframe of<13>Oct  1 22:14:15 h 5 <1>x",
+        "<165>1 - h a b c [x y=\"1\\\"\" z=\"\"] \u{feff}text\n",
         "host1 2026-01-31 10:30:15 <13> body of its own form\n",
     ];
     let recorded = files_of(&tree("tests/data/syslog"), ".bin");
@@ -83,6 +91,8 @@ fn settings(chosen: [u8; 4]) -> (Arc<Settings>, Client) {
         keep_fields: KeepFields::parse(keep[usize::from(chosen[0] >> 2) % keep.len()]),
         format: format.clone(),
         zone: zones[usize::from(chosen[1]) % zones.len()].clone(),
+        structured: choose(chosen[2] >> 2, &[Structured::Body, Structured::Headers, Structured::Both]),
+        port: None,
     };
     let one = |key: Option<Key>, value: &str| key.map(|k| (k, value.to_owned()));
     let client = match chosen[2] % 4 {
@@ -104,6 +114,21 @@ const NOW_MS: u64 = 1_709_251_199_000;
 fn stream(input: &[u8]) -> Verdict {
     let (chosen, text) = choices(input);
     let (settings, client) = settings(chosen);
+    let make = || {
+        let mut d = SyslogDecoder::new(settings.clone(), client.clone());
+        move |c: &Chunk<'_>, eof: bool, l: BatchLimits, b: &mut Batch| d.decode(c, eof, NOW_MS, l, b)
+    };
+    let limits = BatchLimits { events: choose(chosen[3], &[100, 1, 7]), bytes: 1 << 20 };
+    feed::agree(make, text, limits, feed::LINES)
+}
+
+fn multiport(input: &[u8]) -> Verdict {
+    let (chosen, text) = choices(input);
+    let (settings, client) = settings(chosen);
+    let charset = choose(chosen[2] >> 4, &["UTF-8", "ISO-8859-1", "US-ASCII", "Shift_JIS"]);
+    let header = (chosen[3] & 8 == 8).then_some((Key::HOST, "5140".to_owned()));
+    let port = Charset::named(charset).map(|charset| Port::new(charset, header));
+    let settings = Arc::new(Settings { port, ..(*settings).clone() });
     let make = || {
         let mut d = SyslogDecoder::new(settings.clone(), client.clone());
         move |c: &Chunk<'_>, eof: bool, l: BatchLimits, b: &mut Batch| d.decode(c, eof, NOW_MS, l, b)
