@@ -10,6 +10,7 @@ pub mod beginning;
 pub mod charset;
 pub mod civil;
 pub mod dateformat;
+pub mod headers;
 pub mod http;
 pub mod java_regex;
 pub mod jodaformat;
