@@ -62,6 +62,11 @@ impl Gather {
         Ok(())
     }
 
+    /// Whether the event at hand has this header.
+    pub fn has(&self, key: Key) -> bool {
+        self.headers.all().iter().any(|(k, _)| *k == key)
+    }
+
     /// It ends, with this body.
     pub fn end(&mut self, body: Span, batch: &mut Batch) -> Result<(), Wrong> {
         if batch.len() >= self.most {

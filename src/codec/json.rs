@@ -6,11 +6,9 @@
 //! `null` is left out; members of other names are passed over. A member that comes twice has its last value.
 
 mod loose;
-mod text;
-
-pub use text::{decode, Charset, Text};
 
 use super::gather::{Gather, Wrong};
+use super::posted::{Charset, Text};
 use crate::event::{Batch, Span};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;

@@ -18,11 +18,13 @@ pub mod jodaformat;
 pub mod json;
 pub mod line;
 pub mod pattern;
+pub mod posted;
 pub mod readline;
 pub mod rpc;
 pub mod syslog;
 pub mod text;
 pub mod thrift;
+pub mod xml;
 pub mod zlib;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codec::feed::{Random, Seen};
+use crate::codec::posted::decode;
 use crate::codec::Chunk;
 use crate::event::Buffer;
 

@@ -4,7 +4,8 @@
 
 use crate::codec::gather::Wrong;
 use crate::codec::http::Request;
-use crate::codec::json::{decode, read, Charset};
+use crate::codec::json::read;
+use crate::codec::posted::{decode, Charset};
 use crate::codec::{BatchLimits, Chunk};
 use crate::component::{HandlerError, HandlerSpec, HttpHandler};
 use crate::config::{Declared, Kind, Spec};
@@ -44,7 +45,7 @@ impl HttpHandler for Json {
         let charset = match request.charset() {
             None if is_json(request) => Some(Charset::Utf8),
             None => None,
-            Some(name) => Some(Charset::named(name).ok_or_else(|| {
+            Some(name) => Some(Charset::named(name).filter(|c| *c != Charset::Latin1).ok_or_else(|| {
                 HandlerError::UnsupportedMediaType(format!(
                     "charset '{name}' is not read: UTF-8, UTF-16 or UTF-32 was expected"
                 ))

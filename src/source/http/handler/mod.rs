@@ -6,6 +6,7 @@ mod blob;
 mod json;
 #[cfg(test)]
 mod testing;
+mod xml;
 
 /// Every handler, by its name in the source's `handler`.
-pub static ALL: &[&HandlerSpec] = &[&json::SPEC, &blob::BLOB, &blob::CORE];
+pub static ALL: &[&HandlerSpec] = &[&json::SPEC, &blob::BLOB, &blob::CORE, &xml::SPEC];

@@ -1,6 +1,6 @@
-//! The text of a request's body: decoded by its charset, and how the bodies of its events are encoded again.
+//! The text of a posted body (JSON, XML): decoded by its charset, and how the bodies of its events are encoded again.
 //!
-//! Flume reads UTF-8, UTF-16 and UTF-32, and keeps an event's body in the charset that it came in, as Java writes it: UTF-16
+//! Flume's JSON handler reads UTF-8, UTF-16 and UTF-32, and keeps an event's body in the charset that it came in, as Java writes it: UTF-16
 //! big-endian behind a byte order mark, UTF-32 big-endian without one. Bytes that are no text of their charset are refused;
 //! where no charset was named they are Latin-1, as Flume takes all of those.
 
@@ -14,12 +14,17 @@ pub enum Charset {
     Utf8,
     Utf16,
     Utf32,
+    Latin1,
 }
 
 impl Charset {
-    /// One of those that Flume's JSON handler reads.
     pub fn named(name: &str) -> Option<Charset> {
-        let all = [("utf-8", Charset::Utf8), ("utf-16", Charset::Utf16), ("utf-32", Charset::Utf32)];
+        let all = [
+            ("utf-8", Charset::Utf8),
+            ("utf-16", Charset::Utf16),
+            ("utf-32", Charset::Utf32),
+            ("iso-8859-1", Charset::Latin1),
+        ];
         all.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, c)| *c)
     }
 
@@ -32,6 +37,7 @@ impl Charset {
                 mark.chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect()
             }
             Charset::Utf32 => text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect(),
+            Charset::Latin1 => text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect(),
         }
     }
 }
@@ -52,8 +58,14 @@ impl<'a> Text<'a> {
         Text { place: Place::Made(Buffer::owned(text.into_bytes())), charset }
     }
 
+    /// That of bodies.
     pub fn charset(&self) -> Charset {
         self.charset
+    }
+
+    /// The same text, whose bodies are to be in this charset.
+    pub fn with_bodies_in(self, charset: Charset) -> Text<'a> {
+        Text { charset, ..self }
     }
 
     pub fn as_str(&self) -> &str {
@@ -91,8 +103,9 @@ pub fn decode(charset: Option<Charset>, chunk: Chunk<'_>) -> Result<Text<'_>, St
             Err(e) if charset.is_some() => {
                 Err(format!("it is not UTF-8: byte {} is no part of a character", e.valid_up_to()))
             }
-            Err(_) => Ok(Text::owned(bytes.iter().map(|b| char::from(*b)).collect(), Charset::Utf8)),
+            Err(_) => Ok(Text::owned(latin1(bytes), Charset::Utf8)),
         },
+        Some(Charset::Latin1) => Ok(Text::owned(latin1(bytes), Charset::Latin1)),
         Some(Charset::Utf16) => {
             let (encoding, rest) = match bytes {
                 [0xff, 0xfe, rest @ ..] => (UTF_16LE, rest),
@@ -117,6 +130,10 @@ pub fn decode(charset: Option<Charset>, chunk: Chunk<'_>) -> Result<Text<'_>, St
             Ok(Text::owned(text.ok_or("it is not UTF-32")?, Charset::Utf32))
         }
     }
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| char::from(*b)).collect()
 }
 
 #[cfg(test)]
@@ -171,6 +188,7 @@ mod tests {
         assert_eq!(Charset::Utf16.encode(""), b"");
         assert_eq!(Charset::Utf32.encode("é"), b"\0\0\0\xe9");
         assert_eq!(Charset::named("UTF-16"), Some(Charset::Utf16));
-        assert_eq!(Charset::named("latin1"), None);
+        assert_eq!(Charset::Latin1.encode("é☃"), b"\xe9?");
+        assert_eq!(Charset::named("koi8-r"), None);
     }
 }
