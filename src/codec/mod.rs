@@ -10,16 +10,21 @@ pub mod beginning;
 pub mod charset;
 pub mod civil;
 pub mod dateformat;
+pub mod gather;
+pub mod headers;
 pub mod http;
 pub mod java_regex;
 pub mod jodaformat;
+pub mod json;
 pub mod line;
 pub mod pattern;
+pub mod posted;
 pub mod readline;
 pub mod rpc;
 pub mod syslog;
 pub mod text;
 pub mod thrift;
+pub mod xml;
 pub mod zlib;
 
 #[cfg(test)]

@@ -5,19 +5,13 @@
 //! header, [`MORE`], behind what an agent before us has put there. What a message becomes in memory is bounded: a few
 //! bytes of it can be an event or a header.
 
-use crate::event::{Batch, Body, Key, Span};
+use super::headers::Headers;
+use crate::event::{Batch, Body, Key};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 
-/// The header of the headers whose names could not be kept.
-pub const MORE: &str = "flumed.headers";
-/// Names a connection remembers; most senders repeat theirs in the same order.
-const RECENT: usize = 16;
-/// Above so many headers an event's repeated names are looked up, not searched.
-const MANY: usize = 32;
-/// Room for more headers than this is not kept for the next event.
-const MUCH: usize = 256;
+pub use super::headers::MORE;
+
 /// What the events of one message may take beside its own bytes.
 const MAX_OVERHEAD: usize = 64 << 20;
 /// Headers of one event. Those that come twice count twice.
@@ -95,9 +89,7 @@ pub fn too_large(size: usize, max: usize) -> String {
 /// Puts the events of a message into a batch, within bounds. Belongs to a connection.
 #[derive(Default)]
 pub struct Events {
-    recent: Vec<(Box<[u8]>, Key)>,
-    headers: Vec<(Key, Span)>,
-    places: Option<HashMap<Key, usize>>,
+    headers: Headers,
     /// Events that the message at hand has, as far as it was read.
     claimed: usize,
     /// Headers that it had, and that its event at hand has.
@@ -141,10 +133,10 @@ impl Events {
 
     /// An event begins.
     pub fn begin(&mut self) {
-        self.headers.clear();
+        self.headers.begin();
         // Of an event whose message made no sense then.
         self.kept_apart.clear();
-        (self.places, self.seen, self.earlier) = (None, 0, 0..0);
+        (self.seen, self.earlier) = (0, 0..0);
     }
 
     /// So many headers of it follow.
@@ -172,12 +164,12 @@ impl Events {
     /// Its next header: where `message` has its name and value.
     pub fn header(&mut self, message: &[u8], name: Range<usize>, value: Range<usize>, batch: &Batch) {
         let name = &message[name];
-        match self.key(self.seen, name) {
+        match self.headers.key(self.seen, name) {
             Some(key) => {
                 if name == MORE.as_bytes() {
                     self.earlier = value.clone();
                 }
-                self.set(key, batch.span_of_own(value.start, value.end));
+                self.headers.set(key, batch.span_of_own(value.start, value.end));
             }
             None => {
                 for part in [name, b"=", &message[value], b"\n"] {
@@ -196,12 +188,12 @@ impl Events {
             self.more.append(&mut self.kept_apart);
             let span = batch.span_of_own(from, message.len() + self.more.len());
             if let Some(key) = Key::intern_own(MORE) {
-                self.set(key, span);
+                self.headers.set(key, span);
             }
         }
         batch.push(Body::At(batch.span_of_own(body.start, body.end)));
-        if !self.headers.is_empty() {
-            batch.push_headers(&self.headers);
+        if !self.headers.all().is_empty() {
+            batch.push_headers(self.headers.all());
         }
         if batch.overhead() > MAX_OVERHEAD {
             let why = "its events and headers take more than 64 MiB beside their own bytes: lower the sender's batch size";
@@ -213,41 +205,8 @@ impl Events {
     /// What the batch's memory is made of: the message, and what belongs behind it.
     pub fn memory(&mut self, mut message: Vec<u8>) -> Vec<u8> {
         message.append(&mut self.more);
-        if self.headers.capacity() > MUCH {
-            self.headers = Vec::new();
-        }
+        self.headers.shrink();
         message
-    }
-
-    /// Sets a header of the event at hand.
-    fn set(&mut self, key: Key, value: Span) {
-        let headers = &mut self.headers;
-        let place = if headers.len() < MANY {
-            headers.iter().position(|(k, _)| *k == key)
-        } else {
-            let place = |(i, (k, _)): (usize, &(Key, Span))| (*k, i);
-            let places = self.places.get_or_insert_with(|| headers.iter().enumerate().map(place).collect());
-            let next = headers.len();
-            Some(*places.entry(key).or_insert(next)).filter(|i| *i < next)
-        };
-        match place {
-            Some(i) => headers[i].1 = value,
-            None => headers.push((key, value)),
-        }
-    }
-
-    /// The key of the `at`th header's name, if it can be kept.
-    fn key(&mut self, at: usize, name: &[u8]) -> Option<Key> {
-        let at = at % RECENT;
-        if let Some((_, key)) = self.recent.get(at).filter(|(recent, _)| **recent == *name) {
-            return Some(*key);
-        }
-        let key = Key::intern(&String::from_utf8_lossy(name))?;
-        match self.recent.get_mut(at) {
-            Some(old) => *old = (name.into(), key),
-            None => self.recent.push((name.into(), key)),
-        }
-        Some(key)
     }
 }
 

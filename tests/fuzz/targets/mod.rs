@@ -12,6 +12,7 @@ mod http;
 mod inflate;
 mod interpolation;
 mod line;
+mod posted;
 mod properties;
 mod readline;
 mod regex;
@@ -53,6 +54,8 @@ pub static ALL: &[&Target] = &[
     &interpolation::TARGET,
     &regex::TARGET,
     &http::TARGET,
+    &posted::JSON,
+    &posted::XML,
     &avro::CALLS,
     &avro::ANSWERS,
     &thrift::CALLS,
