@@ -48,7 +48,7 @@ pub fn pieces(
             seen.extend(Seen::all(&batch));
             match done.then {
                 Then::NeedMore => break,
-                Then::Full | Then::Call(_) | Then::Work(_) => {}
+                Then::Pause | Then::Full | Then::Call(_) | Then::Work(_) => {}
                 Then::Fail(fault) => return (seen, Some(fault)),
             }
         }

@@ -68,6 +68,8 @@ pub struct Decoded {
 pub enum Then {
     /// Nothing complete is left in the chunk. Messages may nevertheless have been put into the batch.
     NeedMore,
+    /// There is more in the chunk, or made of it, than is to be done in one turn: call again in the next.
+    Pause,
     /// A batch is complete (a limit was reached, or the protocol ends a batch here); call again for the rest.
     Full,
     /// A call is complete: what the batch holds, were it nothing, is stored whole or refused, and gets one answer.

@@ -148,7 +148,7 @@ mod tests {
             }
             Then::Full => s.answer(0, Outcome::Stored, &mut out),
             Then::Call(_) | Then::Work(_) => unreachable!("no RPC"),
-            Then::NeedMore => After::Continue,
+            Then::NeedMore | Then::Pause => After::Continue,
         };
         (String::from_utf8(out).unwrap(), after)
     }

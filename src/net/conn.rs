@@ -29,7 +29,7 @@ use crate::event::{Batch, BufferPool};
 use mio::net::TcpStream;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 mod answers;
 mod clock;
@@ -98,6 +98,8 @@ pub(super) struct Conn {
     /// What to log of its end.
     broken: Option<String>,
     last_active: Instant,
+    /// Its source's own time for that.
+    idle: Option<Duration>,
     /// Times the message being received, where that holds memory.
     message: MessageClock,
     out_since: Option<Instant>,
@@ -137,6 +139,7 @@ impl Conn {
             dead: false,
             broken: None,
             last_active: now,
+            idle: None,
             message: MessageClock::default(),
             out_since: None,
             last_read: None,
@@ -233,6 +236,7 @@ impl Conn {
 
     /// What comes next, after everything that could be done now was done.
     fn judge(&mut self, t: &Turn<'_>, starved: bool) -> Step {
+        self.tell_late(t);
         let through = self.pending.is_empty() && self.intake.in_hand().is_none();
         if self.state == State::Open && through {
             let stopped = self.last_read.is_some_and(|left| left == 0 || !self.intake.readable);
@@ -296,6 +300,7 @@ impl Conn {
                     self.intake.put_rest_aside(t.pool);
                     !batch.is_empty()
                 }
+                Then::Pause => return,
                 Then::Full => true,
                 Then::Call(c) => {
                     call = Some(c);
@@ -314,7 +319,7 @@ impl Conn {
                 }
             };
             // A session that takes in a message piece by piece is still at the same message.
-            let ended = complete || (decoded.used > 0 && session.memory() <= SMALL);
+            let ended = complete || (decoded.used > 0 && session.memory() <= SMALL && !session.is_timed());
             match work {
                 Some(work) => self.pending.send_away(work),
                 None if complete => self.pending.offer(batch, call, t.now),

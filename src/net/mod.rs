@@ -10,6 +10,7 @@
 use crate::codec::{BatchLimits, Chunk, Decoded};
 use crate::event::Batch;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 mod bind;
 mod budget;
@@ -55,11 +56,11 @@ pub struct Settings {
     /// Open answers of one connection; it is not read above it.
     pub max_pipelined: usize,
     /// A connection on which nothing happens for this long is closed; `None`: never.
-    pub idle: Option<std::time::Duration>,
+    pub idle: Option<Duration>,
     /// A message above a few KiB that is not complete after this long ends its connection: others may need its memory.
-    pub message: std::time::Duration,
+    pub message: Duration,
     /// A peer that takes none of its answers for this long is closed.
-    pub answer: std::time::Duration,
+    pub answer: Duration,
     /// Threads for what may block; a source that would find none gets one more.
     pub pool_threads: usize,
 }
@@ -78,8 +79,8 @@ impl Default for Settings {
             max_in_flight: 64 << 20,
             max_pipelined: 64,
             idle: None,
-            message: std::time::Duration::from_secs(60),
-            answer: std::time::Duration::from_secs(60),
+            message: Duration::from_secs(60),
+            answer: Duration::from_secs(60),
             pool_threads: 4,
         }
     }
@@ -127,6 +128,8 @@ pub enum Outcome<'a> {
     Stored,
     /// In none, or not for sure; the reason. The sender may try again.
     Refused(&'a str),
+    /// In none, and it never will be: it is more than a channel takes at once; the reason.
+    TooLarge(&'a str),
 }
 
 /// What a connection does after an answer.
@@ -157,6 +160,10 @@ pub trait Protocol: Send + Sync {
     fn longest(&self) -> usize {
         usize::MAX
     }
+    /// After how long a connection is closed on which nothing happens, where the source has a time of its own.
+    fn idle(&self) -> Option<Duration> {
+        None
+    }
     /// What lies between its sockets and their messages.
     fn wire(&self) -> Wire {
         Wire::default()
@@ -175,6 +182,15 @@ pub trait Session: Send {
     /// Whether a message has begun that is not complete, in what was taken of the chunks.
     fn is_inside(&self) -> bool {
         self.memory() > 0
+    }
+    /// Whether a message has begun whose end is due within messageTimeout, however little of it has come. Of others only
+    /// those that hold memory are.
+    fn is_timed(&self) -> bool {
+        false
+    }
+    /// That time is over: what the peer is told before the connection is closed, if anything. Nothing more is decoded.
+    fn expire(&mut self) -> Vec<u8> {
+        Vec::new()
     }
     /// Whether it goes on where its source is replaced by another of its kind, from the next message on with that one's
     /// [`longest`](Protocol::longest): what was agreed on with the peer when the connection began still holds. Otherwise

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 /// Above this the connection is not read any further.
 const ENOUGH: usize = 64 << 10;
-/// What may stay allocated for the next answer.
-const KEPT: usize = 64;
+/// What may stay allocated for the next answer: one of HTTP's fits.
+const KEPT: usize = 128;
 
 #[derive(Default)]
 pub(super) struct Outbox {

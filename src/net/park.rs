@@ -47,7 +47,20 @@ struct Asked {
 struct Slot {
     asked: Asked,
     delivery: Delivery,
-    outcome: Option<Result<(), String>>,
+    outcome: Option<Result<(), Refused>>,
+}
+
+/// Why a batch is in no channel.
+struct Refused {
+    why: String,
+    /// It will never be: it is more than a channel takes at once.
+    is_final: bool,
+}
+
+impl Refused {
+    fn now(why: String) -> Refused {
+        Refused { why, is_final: false }
+    }
 }
 
 /// A batch that waits for its channels.
@@ -158,7 +171,8 @@ impl Pending {
             let asked = Asked { events: 0, call: Some(CallKind::Question) };
             self.queue_answer(asked, Delivery::default(), Some(Ok(())));
         } else {
-            self.queue_answer(asked, Delivery::default(), Some(Err(why)));
+            let refused = Refused { why, is_final: true };
+            self.queue_answer(asked, Delivery::default(), Some(Err(refused)));
         }
         None
     }
@@ -188,9 +202,11 @@ impl Pending {
                 if over {
                     tell_full(&self.deliver.counters.name, "refuses", &channel);
                 }
-                over.then(|| match channel.counters().trouble() {
-                    None => format!("channel {} is full", channel.name()),
-                    Some(_) => format!("channel {} takes nothing: its disk is full", channel.name()),
+                over.then(|| {
+                    Refused::now(match channel.counters().trouble() {
+                        None => format!("channel {} is full", channel.name()),
+                        Some(_) => format!("channel {} takes nothing: its disk is full", channel.name()),
+                    })
                 })
             }
             Attempt::Refused(PutError::Down(_)) if !self.can_refuse => {
@@ -200,12 +216,12 @@ impl Pending {
             }
             Attempt::Refused(PutError::TooLarge(why)) => match self.halve(asked, &mut delivery) {
                 Some((front, rest)) => return self.store_halves((front, delivery), rest, wait, now),
-                None => Some(why),
+                None => Some(Refused { why, is_final: true }),
             },
-            Attempt::Refused(e) => Some(e.to_string()),
+            Attempt::Refused(e) => Some(Refused::now(e.to_string())),
         };
         match refusal {
-            Some(why) => self.queue_answer(asked, delivery, Some(Err(why))),
+            Some(refused) => self.queue_answer(asked, delivery, Some(Err(refused))),
             None => self.park(asked, delivery, wait),
         }
     }
@@ -264,7 +280,7 @@ impl Pending {
     }
 
     /// Puts an answer behind those that are open. Without an outcome the delivery's tickets decide.
-    fn queue_answer(&mut self, asked: Asked, delivery: Delivery, outcome: Option<Result<(), String>>) {
+    fn queue_answer(&mut self, asked: Asked, delivery: Delivery, outcome: Option<Result<(), Refused>>) {
         self.slots.push_back(Slot { asked, delivery, outcome });
     }
 

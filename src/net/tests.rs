@@ -50,7 +50,7 @@ impl Session for LineSession {
         if self.answers {
             let line = match outcome {
                 Outcome::Stored => "OK\n".to_owned(),
-                Outcome::Refused(why) => format!("FAILED: {why}\n"),
+                Outcome::Refused(why) | Outcome::TooLarge(why) => format!("FAILED: {why}\n"),
             };
             out.extend(line.repeat(events).bytes());
         }

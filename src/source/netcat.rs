@@ -110,7 +110,9 @@ impl Session for Lines {
         if self.answers {
             let line = match outcome {
                 Outcome::Stored => self.charset.encode("OK\n"),
-                Outcome::Refused(why) => self.charset.encode(&format!("FAILED: {why}\n")),
+                Outcome::Refused(why) | Outcome::TooLarge(why) => {
+                    self.charset.encode(&format!("FAILED: {why}\n"))
+                }
             };
             for _ in 0..events {
                 out.extend_from_slice(&line);

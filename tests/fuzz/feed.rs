@@ -144,7 +144,7 @@ where
         match done.then {
             Then::NeedMore => return Ok(at - from),
             Then::Full if batch.is_empty() => return Err("says Full without an event".to_owned()),
-            Then::Full => {}
+            Then::Full | Then::Pause => {}
             Then::Work(_) => unreachable!("who decodes calls does this itself"),
             Then::Call(call) => {
                 let mut s = Signature::default();

@@ -5,9 +5,12 @@
 
 use super::ending::DISCARD;
 use super::{Conn, State, Turn};
+use crate::codec::Fault;
 use crate::net::budget::Grant;
 use crate::net::Settings;
 use std::time::{Duration, Instant};
+
+const TOO_LATE: &str = "a message did not come to its end within messageTimeout";
 
 /// How long a peer's name may take.
 const NAMING: Duration = Duration::from_secs(5);
@@ -56,7 +59,8 @@ impl Conn {
             );
             self.message.reset();
         }
-        if self.is_halfway() || self.transport.is_handshaking() {
+        let is_timed = self.state == State::Open && self.session.as_ref().is_some_and(|s| s.is_timed());
+        if is_timed || self.is_halfway() || self.transport.is_handshaking() {
             self.message.run(starved || self.grant == Grant::Settles || !self.may_decode(t), t.now);
         } else {
             self.message.reset();
@@ -67,9 +71,27 @@ impl Conn {
         }
     }
 
+    /// Ends a connection whose message has taken too long with what its protocol has to say of that, behind the answers
+    /// that are open.
+    pub(super) fn tell_late(&mut self, t: &Turn<'_>) {
+        let is_late = self.message.ends(t.settings.message).is_some_and(|at| at <= t.now);
+        if !is_late || self.state != State::Open || self.transport.is_handshaking() {
+            return;
+        }
+        let answer = self.session.as_mut().map(|s| s.expire()).unwrap_or_default();
+        if !answer.is_empty() {
+            self.pending.deliver.counters.event_read_fail.one();
+            self.fault = Some(Fault { reason: TOO_LATE.to_owned(), answer });
+            self.intake.discard();
+            self.state = State::Ending;
+            self.message_ended();
+        }
+    }
+
     /// Which deadline has passed that ends the connection, if one has.
     pub(super) fn stalled(&self, t: &Turn<'_>) -> Option<&'static str> {
-        let idle = t.settings.idle.is_some_and(|d| self.last_active + d <= t.now) && self.pending.is_empty();
+        let idle = self.idle.or(t.settings.idle).is_some_and(|d| self.last_active + d <= t.now)
+            && self.pending.is_empty();
         let deaf = self.out_since.is_some_and(|s| s + t.settings.answer <= t.now);
         if deaf {
             return Some("it takes none of its answers");
@@ -77,7 +99,7 @@ impl Conn {
         if self.message.ends(t.settings.message).is_some_and(|at| at <= t.now) {
             return Some(match self.transport.is_handshaking() {
                 true => "the TLS handshake did not come to its end within messageTimeout",
-                false => "a message did not come to its end within messageTimeout",
+                false => TOO_LATE,
             });
         }
         idle.then_some("nothing happened on it for idleTimeout")
@@ -98,7 +120,7 @@ impl Conn {
             self.pending.deadline(),
             self.out_since.map(|s| s + settings.answer),
             self.message.ends(settings.message),
-            settings.idle.filter(|_| self.pending.is_empty()).map(|d| self.last_active + d),
+            self.idle.or(settings.idle).filter(|_| self.pending.is_empty()).map(|d| self.last_active + d),
             self.stop_at,
         ]
         .into_iter()

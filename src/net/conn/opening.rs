@@ -31,6 +31,7 @@ impl Conn {
         self.session = Some(protocol.open(&self.peer));
         self.pending.can_refuse = protocol.can_refuse();
         self.pending.makes_calls = protocol.makes_calls();
+        self.idle = protocol.idle();
     }
 
     /// The peer's name is known, which a source that took this connection over wanted.

@@ -2,7 +2,7 @@
 //!
 //! Every event leaves here counted, once. Belongs to its connection, on the loop's thread.
 
-use super::{Asked, Away, Parked, Pending, Slot, Wait, FEW, RETRY};
+use super::{Asked, Away, Parked, Pending, Refused, Slot, Wait, FEW, RETRY};
 use crate::channel::TicketState;
 use crate::codec::CallKind;
 use crate::deliver::Delivery;
@@ -17,9 +17,9 @@ impl Pending {
                 slot.outcome = match slot.delivery.settle(&self.deliver) {
                     TicketState::Open => return,
                     TicketState::Done => Some(Ok(())),
-                    TicketState::Failed(why) => Some(Err(why)),
+                    TicketState::Failed(why) => Some(Err(Refused::now(why))),
                 };
-                if let (Some(Err(why)), false) = (&slot.outcome, self.can_refuse) {
+                if let (Some(Err(Refused { why, .. })), false) = (&slot.outcome, self.can_refuse) {
                     if let Some(note) = self.told.pass(Instant::now()) {
                         log::warn!(
                             "source {}: a batch is stored again: {why}{note}",
@@ -46,7 +46,8 @@ impl Pending {
                     }
                     Ok(())
                 }
-                Err(why) => {
+                Err(refused) => {
+                    let why = &refused.why;
                     counters.channel_write_fail.one();
                     if self.can_refuse {
                         counters.event_refused.add(slot.asked.events);
@@ -71,12 +72,13 @@ impl Pending {
                             );
                         }
                     }
-                    Err(why)
+                    Err(refused)
                 }
             };
             let outcome = match &stored {
                 Ok(()) => Outcome::Stored,
-                Err(why) => Outcome::Refused(why),
+                Err(refused) if refused.is_final => Outcome::TooLarge(&refused.why),
+                Err(refused) => Outcome::Refused(&refused.why),
             };
             answer(slot.asked.events, outcome);
         }
@@ -98,16 +100,17 @@ impl Pending {
         for slot in self.slots.iter_mut().filter(|s| s.outcome.is_none()) {
             slot.outcome = match slot.delivery.settle(&self.deliver) {
                 TicketState::Done => Some(Ok(())),
-                _ => Some(Err(why.to_owned())),
+                _ => Some(Err(Refused::now(why.to_owned()))),
             };
         }
         for Parked { asked, delivery, .. } in self.parked.drain(..) {
             self.deliver.counters.parked.add(-1);
-            self.slots.push_back(Slot { asked, delivery, outcome: Some(Err(why.to_owned())) });
+            let refused = Refused::now(why.to_owned());
+            self.slots.push_back(Slot { asked, delivery, outcome: Some(Err(refused)) });
         }
         if let Some(away) = self.away.take() {
             let asked = self.count_undone(&away);
-            self.queue_answer(asked, Delivery::default(), Some(Err(why.to_owned())));
+            self.queue_answer(asked, Delivery::default(), Some(Err(Refused::now(why.to_owned()))));
         }
         self.slots.iter().filter(|s| matches!(s.outcome, Some(Err(_)))).map(|s| s.asked.events).sum()
     }

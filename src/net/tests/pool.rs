@@ -130,7 +130,7 @@ impl Session for CallSession {
     fn answer(&mut self, _: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After {
         let line = match outcome {
             Outcome::Stored => "OK\n".to_owned(),
-            Outcome::Refused(why) => format!("FAILED: {why}\n"),
+            Outcome::Refused(why) | Outcome::TooLarge(why) => format!("FAILED: {why}\n"),
         };
         out.extend(line.bytes());
         After::Continue
