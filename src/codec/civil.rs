@@ -66,6 +66,12 @@ pub fn year(epoch_ms: u64) -> i64 {
     wall(seconds).map_or(1970, |w| w.year().into())
 }
 
+/// Year, month and day in UTC of a moment; the first day of 1970 beyond the calendar.
+pub fn date(epoch_ms: u64) -> (i16, u8, u8) {
+    let seconds = i64::try_from(epoch_ms / 1000).unwrap_or(i64::MAX);
+    wall(seconds).map_or((1970, 1, 1), |w| (w.year(), w.month() as u8, w.day() as u8))
+}
+
 fn wall(naive: i64) -> Option<DateTime> {
     Some(TimeZone::UTC.to_datetime(Timestamp::from_second(naive).ok()?))
 }

@@ -1,19 +1,25 @@
-//! HTTP/1.1 requests, as far as the metrics endpoint needs them: the head and a body to throw away.
+//! HTTP/1.1, the server's side (RFC 9112): heads, bodies, answers. Of the http source and of the metrics endpoint.
 //!
-//! ```text
-//!   request = method SP target SP "HTTP/1." ( "0" / "1" ) CRLF *( name ":" value CRLF ) CRLF [ body ]
-//! ```
-//!
-//! RFC 9112. A body is only skipped, by Content-Length (6.2); chunked bodies are refused. A head above the
-//! limit is 431, a body above it 413, anything malformed 400. The limit bounds what is parsed anew when a
-//! head arrives in drops.
+//! One parser of heads ([`head`]) serves both. The source has a [`Server`] for each connection; the endpoint needs a head,
+//! and a body to throw away ([`parse`]).
 
+mod answer;
+mod body;
+mod chunked;
+mod head;
+#[cfg(test)]
+mod recorded;
 mod request;
+mod scan;
+mod server;
 
-pub use request::{Header, Request};
+pub use answer::{put, put_ok, Date, CONTINUE};
+pub use head::{Manner, Refused};
+pub use request::{Header, Request, Whole};
+pub use server::{Got, Most, Server};
 
-/// More header lines than any client of a metrics page sends.
-const MAX_HEADERS: usize = 64;
+use head::{Length, Rules};
+use scan::{blank, Scan};
 
 /// What the bytes of a connection begin with.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,63 +41,30 @@ pub struct Asked {
     pub used: usize,
 }
 
-/// Parses the request at the front of `bytes`; neither head nor body may be longer than `limit`.
+/// Parses the request at the front of `bytes`, for who has no use for bodies: they are skipped, by their length. Neither
+/// head nor body may be longer than `limit`. Probes may do without a Host.
 pub fn parse(bytes: &[u8], limit: usize) -> Parsed {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    let head = match request.parse(&bytes[..bytes.len().min(limit)]) {
-        Ok(httparse::Status::Complete(n)) => n,
-        Ok(httparse::Status::Partial) if bytes.len() < limit => return Parsed::NeedMore,
-        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Parsed::Refuse(431),
-        Err(_) => return Parsed::Refuse(400),
-    };
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Parsed::Refuse(400);
-    };
-    let Some(framing) = framing(request.headers, minor) else { return Parsed::Refuse(400) };
-    if framing.body > limit {
-        return Parsed::Refuse(413);
+    match request(bytes, limit) {
+        Ok(None) => Parsed::NeedMore,
+        Ok(Some(asked)) => Parsed::Request(asked),
+        Err(refused) => Parsed::Refuse(refused.status),
     }
-    let used = head + framing.body;
-    if bytes.len() < used {
-        return Parsed::NeedMore;
-    }
-    let path = target.split('?').next().unwrap_or(target);
-    Parsed::Request(Asked { method: method.to_owned(), path: path.to_owned(), close: framing.close, used })
 }
 
-struct Framing {
-    body: usize,
-    close: bool,
-}
-
-/// What the headers say about the body and the connection; `None` when it cannot be followed.
-fn framing(headers: &[httparse::Header<'_>], minor: u8) -> Option<Framing> {
-    let mut framing = Framing { body: 0, close: minor == 0 };
-    let mut length: Option<&[u8]> = None;
-    for h in headers {
-        if h.name.eq_ignore_ascii_case("transfer-encoding") {
-            return None;
-        }
-        if h.name.eq_ignore_ascii_case("content-length") {
-            // Two lengths that differ are how requests are smuggled (RFC 9112, 6.3).
-            if length.is_some_and(|l| l != h.value) || !h.value.iter().all(u8::is_ascii_digit) {
-                return None;
-            }
-            length = Some(h.value);
-            framing.body = std::str::from_utf8(h.value).ok()?.parse().ok()?;
-        }
-        if h.name.eq_ignore_ascii_case("connection") {
-            for option in h.value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-                if option.eq_ignore_ascii_case(b"close") {
-                    framing.close = true;
-                } else if option.eq_ignore_ascii_case(b"keep-alive") && minor == 0 {
-                    framing.close = false;
-                }
-            }
-        }
-    }
-    Some(framing)
+fn request(bytes: &[u8], limit: usize) -> Result<Option<Asked>, Refused> {
+    let blank = blank(bytes);
+    let bytes = &bytes[blank..];
+    let Some(end) = Scan::default().end(bytes, limit)? else { return Ok(None) };
+    let mut room = head::room();
+    let head = head::parse(&bytes[..end], &mut room, Rules { needs_host: false })?;
+    let body = match head.length {
+        Length::Bytes(n) if n <= limit as u64 => n as usize,
+        Length::Bytes(_) => return Err(Refused::new(413, "")),
+        Length::Chunked => return Err(Refused::new(501, "")),
+    };
+    let (method, path, close) = (head.method.to_owned(), head.path.to_owned(), head.manner.close);
+    let asked = Asked { method, path, close, used: blank + end + body };
+    Ok((bytes.len() >= end + body).then_some(asked))
 }
 
 /// A whole response. The answer to HEAD is this without its body.
@@ -99,25 +72,10 @@ pub fn response(status: u16, content_type: &str, body: &[u8], close: bool) -> Ve
     let connection = if close { "close" } else { "keep-alive" };
     let head = format!(
         "HTTP/1.1 {status} {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n",
-        reason(status),
+        answer::reason(status),
         body.len(),
     );
     [head.as_bytes(), body].concat()
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        413 => "Content Too Large",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        _ => "Status",
-    }
 }
 
 #[cfg(test)]
@@ -153,21 +111,19 @@ mod tests {
 
     #[test]
     fn bad_and_large_requests_are_refused() {
-        for bad in [
-            &b"\x16\x03\x01\x02\x00"[..],
-            b"GET / HTTP/2.0\r\n\r\n",
-            b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-            b"GET / HTTP/1.1\r\nContent-Length:\r\n\r\n",
-            b"GET / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-            b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        for (want, bad) in [
+            (400, &b"\x16\x03\x01\x02\x00"[..]),
+            (505, b"GET / HTTP/2.0\r\n\r\n"),
+            (400, b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"),
+            (400, b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+            (501, b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
         ] {
-            assert_eq!(parse(bad, 4096), Parsed::Refuse(400), "{:?}", String::from_utf8_lossy(bad));
+            assert_eq!(parse(bad, 4096), Parsed::Refuse(want), "{:?}", String::from_utf8_lossy(bad));
         }
         assert_eq!(parse(b"GET / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n", 4096), Parsed::Refuse(413));
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100));
-        assert_eq!(parse(long.as_bytes(), 100), Parsed::Refuse(431));
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
+        assert_eq!(parse(long.as_bytes(), 100), Parsed::Refuse(414));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(head::MOST_HEADERS + 1));
         assert_eq!(parse(many.as_bytes(), 4096), Parsed::Refuse(431));
     }
 

@@ -3,6 +3,7 @@
 //! The event loop takes a buffer, reads into it, freezes it into a [`Buffer`] and hands that over with the
 //! batch. When the last span into it is gone, wherever that is, the memory goes back to the pool.
 
+use super::Spares;
 use crate::lock::lock;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, Weak};
@@ -11,14 +12,27 @@ use std::sync::{Arc, Mutex, Weak};
 pub struct Buffer {
     bytes: Vec<u8>,
     filled: usize,
-    home: Weak<BufferPool>,
+    home: Home,
+}
+
+/// Where the memory goes when nothing points into it any more.
+enum Home {
+    Nowhere,
+    Pool(Weak<BufferPool>),
+    Spares(Weak<Spares>),
 }
 
 impl Buffer {
     /// A buffer of its own, that belongs to no pool.
     pub fn owned(bytes: Vec<u8>) -> Arc<Buffer> {
         let filled = bytes.len();
-        Arc::new(Buffer { bytes, filled, home: Weak::new() })
+        Arc::new(Buffer { bytes, filled, home: Home::Nowhere })
+    }
+
+    /// The same, in memory that others use next.
+    pub fn spare(bytes: Vec<u8>, spares: &Arc<Spares>) -> Arc<Buffer> {
+        let filled = bytes.len();
+        Arc::new(Buffer { bytes, filled, home: Home::Spares(Arc::downgrade(spares)) })
     }
 
     /// The memory itself, when nobody else points into it.
@@ -41,8 +55,19 @@ impl Deref for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(pool) = self.home.upgrade() {
-            pool.give_back(std::mem::take(&mut self.bytes));
+        let bytes = std::mem::take(&mut self.bytes);
+        match &self.home {
+            Home::Nowhere => {}
+            Home::Pool(pool) => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.give_back(bytes);
+                }
+            }
+            Home::Spares(spares) => {
+                if let Some(spares) = spares.upgrade() {
+                    spares.give_back(bytes);
+                }
+            }
         }
     }
 }
@@ -85,7 +110,7 @@ impl BufferPool {
     /// Makes the first `filled` bytes of a taken buffer shareable.
     pub fn freeze(self: &Arc<Self>, bytes: Vec<u8>, filled: usize) -> Arc<Buffer> {
         debug_assert!(filled <= bytes.len());
-        Arc::new(Buffer { filled: filled.min(bytes.len()), bytes, home: Arc::downgrade(self) })
+        Arc::new(Buffer { filled: filled.min(bytes.len()), bytes, home: Home::Pool(Arc::downgrade(self)) })
     }
 }
 
@@ -117,5 +142,17 @@ mod tests {
         pool.give_back(a);
         pool.give_back(b);
         assert_eq!(pool.free.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn memory_of_a_large_message_goes_back_to_the_spares() {
+        let spares = Arc::new(Spares::default());
+        let bytes = vec![7; 100 << 10];
+        let at = bytes.as_ptr();
+        let buffer = Buffer::spare(bytes, &spares);
+        assert_eq!(buffer.pinned(), 100 << 10);
+        drop(buffer);
+        let again = spares.take(90 << 10);
+        assert_eq!(again.as_ptr(), at);
     }
 }

@@ -3,7 +3,10 @@
 //! Borrowed from the connection. The body is a span of a shared buffer, so that events can point into it.
 
 use crate::codec::Chunk;
+use crate::event::Buffer;
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 
 pub use httparse::Header;
 
@@ -43,6 +46,43 @@ impl<'a> Request<'a> {
         self.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decoded(name), decoded(value))
+        })
+    }
+}
+
+/// A request that outlives what it was read from: its head copied, its body shared.
+pub struct Whole {
+    method: String,
+    path: String,
+    query: String,
+    headers: Vec<(String, Vec<u8>)>,
+    buffer: Arc<Buffer>,
+    body: Range<usize>,
+}
+
+impl Whole {
+    pub fn of(request: &Request<'_>) -> Whole {
+        let headers = request.headers.iter().map(|h| (h.name.to_owned(), h.value.to_vec())).collect();
+        Whole {
+            method: request.method.to_owned(),
+            path: request.path.to_owned(),
+            query: request.query.to_owned(),
+            headers,
+            buffer: request.body.buffer.clone(),
+            body: request.body.from..request.body.to,
+        }
+    }
+
+    /// Lends the request.
+    pub fn lend<T>(&self, to: impl FnOnce(&Request<'_>) -> T) -> T {
+        let headers: Vec<Header<'_>> =
+            self.headers.iter().map(|(name, value)| Header { name, value }).collect();
+        to(&Request {
+            method: &self.method,
+            path: &self.path,
+            query: &self.query,
+            headers: &headers,
+            body: Chunk { buffer: &self.buffer, from: self.body.start, to: self.body.end },
         })
     }
 }
