@@ -149,6 +149,8 @@ pub struct Key {
     pub help: &'static str,
     /// Accepted because Flume has it, and changes nothing here: why.
     pub ignored: Option<&'static str>,
+    /// The key whose older name this is: what stands here is read as if it stood there.
+    pub now: Option<&'static str>,
     /// What feeds it where a component with `ssl = true` does not give it.
     pub global: Option<Global>,
     /// Another value makes it another component: a reload does not change it on one that runs.
@@ -157,7 +159,17 @@ pub struct Key {
 
 impl Key {
     pub const fn new(name: &'static str, ty: Type, default: Default, help: &'static str) -> Key {
-        Key { name, ty, default, bad: Bad::Refuse, help, ignored: None, global: None, is_fixed: false }
+        Key {
+            name,
+            ty,
+            default,
+            bad: Bad::Refuse,
+            help,
+            ignored: None,
+            now: None,
+            global: None,
+            is_fixed: false,
+        }
     }
 
     /// The same key, for which Flume falls back to the default on a bad value.
@@ -178,6 +190,11 @@ impl Key {
     /// The same key, which a system property or the environment gives where the component does not.
     pub const fn global(self, global: Global) -> Key {
         Key { global: Some(global), ..self }
+    }
+
+    /// The same key as the older name of another one, which goes before it where both are given.
+    pub const fn renamed(self, now: &'static str) -> Key {
+        Key { now: Some(now), ..self }
     }
 
     /// The same key, accepted and without effect. `flumed check` says why to who has written it.

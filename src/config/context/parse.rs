@@ -27,6 +27,7 @@ impl Context {
         problems: &mut Problems,
     ) -> Result<Context, Doubtful> {
         let before = problems.errors();
+        let properties = &by_their_names_of_now(declared, path, properties, problems)[..];
         let mut doubts = Doubts::default();
         let mut c = Context {
             name: path.rsplit('.').next().unwrap_or(path).to_owned(),
@@ -97,6 +98,12 @@ impl Context {
                 .iter()
                 .filter_map(|p| Some((p.name.strip_prefix(key.name)?.to_owned(), p.value.clone())))
                 .collect();
+            if let Some(why) = key.ignored {
+                let all = properties.iter().filter(|p| p.name.starts_with(key.name));
+                for p in all.filter(|p| !self.declared.all_keys().any(|k| k.name == p.name)) {
+                    problems.ignored(&p.place, format!("{}.{}", self.path, p.name), why);
+                }
+            }
             self.values.insert(key.name, Value::Map(map));
             return;
         }
@@ -235,6 +242,26 @@ impl Context {
         }
         (made.len() == names.len()).then_some(Value::Components(made))
     }
+}
+
+/// The properties with older names replaced by those that keys have now.
+fn by_their_names_of_now(
+    declared: &Declared,
+    path: &str,
+    properties: &[Property],
+    problems: &mut Problems,
+) -> Vec<Property> {
+    let mut all = properties.to_vec();
+    for (old, now) in declared.all_keys().filter_map(|k| Some((k.name, k.now?))) {
+        let is_there = all.iter().any(|p| p.name == now);
+        for p in all.iter_mut().filter(|p| p.name == old) {
+            match is_there {
+                true => problems.ignored(&p.place, format!("{path}.{old}"), format!("{now} is there, too")),
+                false => p.name = now.to_owned(),
+            }
+        }
+    }
+    all
 }
 
 /// Whether this is what the user wrote for a key, or below it.

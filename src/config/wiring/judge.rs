@@ -258,8 +258,12 @@ impl<'a> Judge<'a> {
     /// The properties of a component, and what is said for all that have `ssl = true` where it does not say it.
     fn with_globals(&self, declared: &'static Declared, part: &Part) -> Vec<Property> {
         let mut properties = part.properties.clone();
-        if part.get("ssl").is_some_and(|p| p.value.eq_ignore_ascii_case("true")) {
-            let missing = declared.all_keys().filter(|k| part.get(k.name).is_none());
+        let said = |name: &str| {
+            let older = || declared.all_keys().filter(|k| k.now == Some(name)).find_map(|k| part.get(k.name));
+            part.get(name).or_else(older)
+        };
+        if said("ssl").is_some_and(|p| p.value.eq_ignore_ascii_case("true")) {
+            let missing = declared.all_keys().filter(|k| said(k.name).is_none());
             let variable = |name: &str| std::env::var(name).ok();
             let global = |k: &Key| {
                 k.global.filter(|g| g.is_for(declared.kind))?.find(k.name, &self.agent.system, variable)
