@@ -99,7 +99,7 @@ const LIMITS: &[Key] = &[
         "messageTimeout",
         Type::Seconds(1, 1 << 31),
         Default::Is("60"),
-        "seconds a message above 4 KiB may take to arrive whole, before its connection is closed",
+        "seconds that a message above 4 KiB, or any HTTP request, may take to arrive whole; then its connection is closed",
     ),
     Key::new(
         "answerTimeout",

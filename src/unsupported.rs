@@ -6,7 +6,7 @@ use crate::config::Kind;
 
 /// Types of this version's future, by short name or the end of the class name.
 const LATER: &[(Kind, &[&str])] = &[
-    (Kind::Source, &["spooldir", "taildir", "http", "jms"]),
+    (Kind::Source, &["spooldir", "taildir", "jms"]),
     (Kind::Source, &["KafkaSource"]),
     (Kind::Channel, &["KafkaChannel"]),
     (Kind::Sink, &["hdfs", "http", "KafkaSink"]),

@@ -23,6 +23,7 @@ pub use http::handler::ALL as HTTP_HANDLERS;
 pub static ALL: &[&SourceSpec] = &[
     &avro::SPEC,
     &exec::SPEC,
+    &http::SPEC,
     &netcat::SPEC,
     &netcatudp::SPEC,
     &seq::SPEC,
