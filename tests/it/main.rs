@@ -14,6 +14,7 @@ mod flow;
 mod full;
 mod groups;
 mod hop;
+mod http;
 mod interceptors;
 mod letters;
 mod limits;

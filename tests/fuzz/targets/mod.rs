@@ -54,6 +54,7 @@ pub static ALL: &[&Target] = &[
     &interpolation::TARGET,
     &regex::TARGET,
     &http::TARGET,
+    &http::SERVER,
     &posted::JSON,
     &posted::XML,
     &avro::CALLS,
