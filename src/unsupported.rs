@@ -9,7 +9,7 @@ const LATER: &[(Kind, &[&str])] = &[
     (Kind::Source, &["spooldir", "taildir", "jms"]),
     (Kind::Source, &["KafkaSource"]),
     (Kind::Channel, &["KafkaChannel"]),
-    (Kind::Sink, &["hdfs", "http", "KafkaSink"]),
+    (Kind::Sink, &["hdfs", "KafkaSink"]),
     (Kind::Serializer, &["avro_event", "AvroEventSerializer"]),
 ];
 

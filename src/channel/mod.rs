@@ -264,6 +264,11 @@ impl Take {
         [Take { channel: self.channel.clone(), runs: front }, self]
     }
 
+    /// The events with their numbers: an event that is rolled back comes again with the same.
+    pub fn numbered(&self) -> impl Iterator<Item = (u64, EventRef<'_>)> {
+        self.runs.iter().flat_map(|r| (r.first..).zip(r.events.iter()))
+    }
+
     pub fn events(&self) -> impl Iterator<Item = EventRef<'_>> {
         self.runs.iter().flat_map(|r| r.events.iter())
     }

@@ -54,4 +54,8 @@ pub use error::{Error, Outcome};
 pub use keys::{check_thrift, settings, thrift, CALLS, COMPRESSION, THRIFT};
 pub use layers::Order;
 pub use several::Client;
-pub use tls_keys::{advice as advise_tls, check as check_tls, TLS};
+pub use stream::Stream;
+pub use tls_keys::{
+    advice as advise_tls, check as check_tls, fault_of_lists, https_options as tls_options,
+    HTTPS as TLS_CHOICES, TLS,
+};

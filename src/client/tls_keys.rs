@@ -21,13 +21,47 @@ pub const TLS: &[Key] = &[
     ),
 ];
 
+/// Those of who sees by a URL whether there is TLS.
+pub const HTTPS: &[Key] = &[
+    Key::new(
+        "trust-all-certs",
+        Type::Bool,
+        Default::Is("false"),
+        "take anybody's certificate for the server's; without it and a truststore the system says who is trusted",
+    ),
+    Key::new(
+        "verify-hostname",
+        Type::Bool,
+        Default::Is("true"),
+        "whether the server's certificate has to bear the name that is connected to",
+    ),
+];
+
+/// What is wrong with the versions and cipher suites that are named.
+pub fn fault_of_lists(ctx: &Context) -> Option<(&'static str, String)> {
+    lists(ctx).fault().map(|fault| (list_key(fault.what, ctx), fault.why))
+}
+
+/// What they come to where there is TLS.
+pub fn https_options(ctx: &Context) -> Options {
+    Options {
+        identity: identity(ctx).ok().flatten(),
+        trust: match ctx.flag("trust-all-certs") {
+            true => Trust::Anyone,
+            false => truststore(ctx).map_or(Trust::System, Trust::Store),
+        },
+        verify_hostname: ctx.flag("verify-hostname"),
+        lists: lists(ctx),
+        ..Options::default()
+    }
+}
+
 /// What is wrong with them.
 pub fn check(ctx: &Context) -> Vec<(&'static str, String)> {
     if !ctx.flag("ssl") {
         return Vec::new();
     }
-    let lists = lists(ctx).fault().map(|fault| (list_key(fault.what, ctx), fault.why));
-    lists.into_iter().chain(identity(ctx).err()).collect()
+    fault_of_lists(ctx).into_iter().chain(identity(ctx).err()).collect()
 }
 
 /// What is odd about them.
@@ -48,16 +82,7 @@ pub fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
 
 /// What they come to; `None` without TLS.
 pub fn options(ctx: &Context) -> Option<Options> {
-    ctx.flag("ssl").then(|| Options {
-        identity: identity(ctx).ok().flatten(),
-        trust: match ctx.flag("trust-all-certs") {
-            true => Trust::Anyone,
-            false => truststore(ctx).map_or(Trust::System, Trust::Store),
-        },
-        verify_hostname: ctx.flag("verify-hostname"),
-        lists: lists(ctx),
-        ..Options::default()
-    })
+    ctx.flag("ssl").then(|| https_options(ctx))
 }
 
 #[cfg(test)]

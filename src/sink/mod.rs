@@ -7,6 +7,7 @@ use crate::component::SinkSpec;
 
 mod avro;
 pub mod file_roll;
+mod http;
 mod logger;
 mod null;
 mod rpc;
@@ -17,4 +18,5 @@ mod thrift;
 /// Every sink type.
 pub use file_roll::PATH_MANAGERS;
 
-pub static ALL: &[&SinkSpec] = &[&avro::SPEC, &file_roll::SPEC, &logger::SPEC, &null::SPEC, &thrift::SPEC];
+pub static ALL: &[&SinkSpec] =
+    &[&avro::SPEC, &file_roll::SPEC, &http::SPEC, &logger::SPEC, &null::SPEC, &thrift::SPEC];

@@ -15,6 +15,7 @@ mod full;
 mod groups;
 mod hop;
 mod http;
+mod http_sink;
 mod interceptors;
 mod letters;
 mod limits;
