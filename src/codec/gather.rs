@@ -130,13 +130,9 @@ mod tests {
         let (mut gather, batch) = (Gather::new(1), Batch::new());
         gather.begin();
         let name = |i| format!("bounded.{}", i % 1000);
-        let refused =
-            (0..MOST_OF_EVENT + 1).find_map(|i| match gather.header(&name(i), Span::default(), &batch) {
-                Err(Wrong::Excess(_)) => Some(i),
-                _ => None,
-            });
-        // Those that came twice were no success, and count all the same.
-        assert_eq!(refused, None);
+        for i in 0..1000 {
+            gather.header(&name(i), Span::default(), &batch).unwrap();
+        }
         let refused = (0..2 * MOST_OF_MESSAGE).find(|i| {
             gather.begin();
             matches!(gather.header(&name(*i), Span::default(), &batch), Err(Wrong::Excess(_)))

@@ -247,8 +247,8 @@ impl<'a> Loose<'a> {
             let rest = &rest[blanks..];
             let comment = if rest.starts_with('#') || rest.starts_with("//") {
                 rest.find(['\n', '\r']).unwrap_or(rest.len())
-            } else if rest.starts_with("/*") {
-                let end = rest[2..].find("*/").ok_or_else(|| self.wrong("a comment without its end"))?;
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let end = comment.find("*/").ok_or_else(|| self.wrong("a comment without its end"))?;
                 end + 4
             } else {
                 return Ok(rest.bytes().next());
