@@ -406,16 +406,16 @@ fn new_source(
     counters: Arc<SourceCounters>,
     attach: &Attach<'_>,
 ) -> Result<Served, String> {
-    let selector = registry::selector(r.selector.declared()).ok_or("a selector without a build function")?;
+    let selector = registry::selector(&r.selector).ok_or("a selector without a build function")?;
     let selector = (selector.build)(&r.selector, &r.channels);
     let mut chain = Vec::new();
     for i in &r.interceptors {
-        let spec = registry::interceptor(i.declared()).ok_or("an interceptor without a build function")?;
+        let spec = registry::interceptor(i).ok_or("an interceptor without a build function")?;
         chain.push((spec.build)(i, &counters));
     }
     let channels = r.channels.iter().map(|c| attach(c)).collect::<Result<_, _>>()?;
     let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));
-    let spec = registry::source(r.planned.declared).ok_or("a source type without a build function")?;
+    let spec = registry::source(&r.planned.context).ok_or("a source type without a build function")?;
     let context = r.planned.context.clone();
     let type_name = r.planned.declared.name;
     Ok(Served::new(id, "source", type_name, deliver, Arc::new(move || (spec.build)(&context))))

@@ -81,8 +81,15 @@ impl fmt::Display for SinkError {
 impl std::error::Error for SinkError {}
 
 /// What a sink is built with, beside its settings.
+#[non_exhaustive]
 pub struct SinkParts {
     pub counters: Arc<SinkCounters>,
+}
+
+impl SinkParts {
+    pub fn new(counters: Arc<SinkCounters>) -> SinkParts {
+        SinkParts { counters }
+    }
 }
 
 pub type BuildSink = fn(&Context, SinkParts) -> Box<dyn Sink>;
@@ -162,10 +169,17 @@ pub trait PollableSource: Send {
 }
 
 /// What a polled source works with, beside its settings.
+#[non_exhaustive]
 pub struct SourceParts {
     /// Tells the thread to end: a poll that waits has to watch it.
     pub stop: Arc<Stop>,
     pub counters: Arc<SourceCounters>,
+}
+
+impl SourceParts {
+    pub fn new(stop: Arc<Stop>, counters: Arc<SourceCounters>) -> SourceParts {
+        SourceParts { stop, counters }
+    }
 }
 
 /// What a poll came to.

@@ -14,30 +14,41 @@
 //! `config` turns a properties file into checked settings, `registry` knows every component type, `agent` builds
 //! and runs the graph, `monitor` shows the `counters`, `cli` is the command line.
 
-pub mod agent;
 pub mod channel;
-pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod codec;
 pub mod component;
 pub mod config;
 pub mod counters;
-pub mod deliver;
 pub mod event;
 pub mod interceptor;
 pub mod lifecycle;
-pub mod lock;
-pub mod monitor;
 pub mod net;
-pub mod outage;
-pub mod processor;
-pub mod registry;
-pub mod runner;
+mod program;
 pub mod selector;
 pub mod serializer;
-pub mod sink;
-pub mod source;
+pub mod testing;
+
+pub use program::Flumed;
+pub use sink::file_roll::{PathManager, PathManagerSpec};
+
+// Of the program, and of its own tests, fuzzers and benchmarks: no part of what is kept stable for others.
+#[doc(hidden)]
+pub mod agent;
+#[doc(hidden)]
+pub mod registry;
+#[doc(hidden)]
 pub mod tls;
-pub mod tls_keys;
-pub mod unsupported;
+
+mod cli;
+mod deliver;
+mod lock;
+mod monitor;
+mod outage;
+mod processor;
+mod runner;
+mod sink;
+mod source;
+mod tls_keys;
+mod unsupported;

@@ -30,7 +30,7 @@ pub struct OpenedChannel {
 impl OpenedChannel {
     /// Built, and not opened yet.
     pub fn new(planned: &Planned, heap: usize) -> Result<OpenedChannel, String> {
-        let spec = registry::channel(planned.declared).ok_or("a channel type without a build function")?;
+        let spec = registry::channel(&planned.context).ok_or("a channel type without a build function")?;
         let counters = ChannelCounters::new(&planned.name);
         let channel = (spec.build)(&planned.context, ChannelParts { counters, heap });
         Ok(OpenedChannel { planned: planned.clone(), channel, retry: None, outage: Outage::default() })

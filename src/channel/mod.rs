@@ -292,10 +292,17 @@ impl Drop for Take {
 }
 
 /// What a channel is built with, beside its settings.
+#[non_exhaustive]
 pub struct ChannelParts {
     pub counters: Arc<ChannelCounters>,
     /// Bytes that stand for Flume's maximum heap in defaults.
     pub heap: usize,
+}
+
+impl ChannelParts {
+    pub fn new(counters: Arc<ChannelCounters>, heap: usize) -> ChannelParts {
+        ChannelParts { counters, heap }
+    }
 }
 
 pub type Build = fn(&Context, ChannelParts) -> Arc<dyn Channel>;

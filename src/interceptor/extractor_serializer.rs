@@ -76,8 +76,7 @@ fn pattern(ctx: &Context) -> &str {
 
 /// The serializer that these settings are for, and its header.
 pub fn build(ctx: &Context) -> (event::Key, Box<dyn ExtractorSerializer>) {
-    let name = ctx.declared().name;
-    let spec = ALL.iter().find(|s| s.declared.name == name).expect("a context is made from a spec of ALL");
+    let spec = ctx.spec(ALL).expect("a context is made from a spec");
     (ctx.header("name").expect("is required"), (spec.build)(ctx))
 }
 

@@ -25,6 +25,7 @@ mod testing;
 mod timestamp;
 mod uuid;
 
+pub use extractor_serializer::{ExtractorSerializer, ExtractorSerializerSpec, Serialized};
 use failures::Failures;
 
 pub trait Interceptor: Send + Sync {
@@ -48,8 +49,7 @@ pub static ALL: &[&InterceptorSpec] = &[
 ];
 
 /// Every serializer of regex_extractor, by its name in `serializers.<s>.type`.
-pub static EXTRACTOR_SERIALIZERS: &[&extractor_serializer::ExtractorSerializerSpec] =
-    extractor_serializer::ALL;
+pub static EXTRACTOR_SERIALIZERS: &[&ExtractorSerializerSpec] = extractor_serializer::ALL;
 
 /// The interceptors of one source, in order.
 #[derive(std::default::Default)]

@@ -30,14 +30,23 @@ mod throttle;
 mod transport;
 mod udp;
 
-pub use bind::{bind_tcp, bind_udp, BindError, Endpoint};
-pub use event_loop::start;
-pub use handle::{Detached, Loops, SourceId};
-pub use intake::Intake;
-pub use names::Names;
-pub use source::Attach;
+pub use bind::Endpoint;
 pub use throttle::Throttle;
 pub use transport::Wire;
+
+// The agent's, and the benchmarks'.
+#[doc(hidden)]
+pub use bind::{bind_tcp, bind_udp, BindError};
+#[doc(hidden)]
+pub use event_loop::start;
+#[doc(hidden)]
+pub use handle::{Detached, Loops, SourceId};
+#[doc(hidden)]
+pub use intake::Intake;
+#[doc(hidden)]
+pub use names::Names;
+#[doc(hidden)]
+pub use source::Attach;
 
 /// The agent's limits on what the network may cost it.
 #[derive(Clone, Copy, Debug)]

@@ -62,7 +62,5 @@ fn tail(ctx: &Context) -> &'static [u8] {
 
 /// The serializer that these settings are for.
 pub fn build(ctx: &Context) -> Box<dyn Serializer> {
-    let name = ctx.declared().name;
-    let spec = ALL.iter().find(|s| s.declared.name == name).expect("a context is made from a spec of ALL");
-    (spec.build)(ctx)
+    (ctx.spec(ALL).expect("a context is made from a spec").build)(ctx)
 }
