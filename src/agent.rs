@@ -25,6 +25,7 @@ use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use unharmed::unharmed;
 
 mod channels;
 mod memory;
@@ -33,6 +34,7 @@ mod reload;
 mod signals;
 mod sinks;
 mod sources;
+mod unharmed;
 mod watcher;
 mod worker;
 
@@ -407,11 +409,12 @@ fn new_source(
     attach: &Attach<'_>,
 ) -> Result<Served, String> {
     let selector = registry::selector(&r.selector).ok_or("a selector without a build function")?;
-    let selector = (selector.build)(&r.selector, &r.channels);
+    let building = |what: &str| format!("building {what} of source {}", r.planned.name);
+    let selector = unharmed(&building("the selector"), || (selector.build)(&r.selector, &r.channels))?;
     let mut chain = Vec::new();
     for i in &r.interceptors {
         let spec = registry::interceptor(i).ok_or("an interceptor without a build function")?;
-        chain.push((spec.build)(i, &counters));
+        chain.push(unharmed(&building("an interceptor"), || (spec.build)(i, &counters))?);
     }
     let channels = r.channels.iter().map(|c| attach(c)).collect::<Result<_, _>>()?;
     let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));

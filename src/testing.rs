@@ -32,7 +32,7 @@ pub const WIDE: BatchLimits = BatchLimits { events: 1000, bytes: 1 << 20 };
 ///
 /// let settings = |lines| flumed::testing::settings(&flumed::Flumed::new(), &DECLARED, lines);
 /// assert_eq!(settings("number = 110").unwrap().text("number"), Some("110"));
-/// assert_eq!(settings("").unwrap_err(), ["test:0: pager.number: required key is missing; whom to call"]);
+/// assert_eq!(settings("").unwrap_err(), ["test: pager.number: required key is missing; whom to call"]);
 /// ```
 pub fn settings(flumed: &Flumed, declared: &'static Declared, lines: &str) -> Result<Context, Vec<String>> {
     let file: Arc<str> = "test".into();

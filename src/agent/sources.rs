@@ -5,6 +5,7 @@
 //! listens on a copy of its socket, so that nobody who connects meanwhile is refused, and its connections are carried
 //! over; a polled one begins when its predecessor's thread is over. Belongs to the main thread.
 
+use super::unharmed::unharmed;
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
 use crate::clock::Backoff;
@@ -110,7 +111,12 @@ impl Served {
 
     /// Whether it has to wait for a predecessor that is at work: it has a thread of its own, and does not run yet.
     fn can_follow(&self) -> bool {
-        matches!(self.running, Running::Not(..)) && matches!((self.make)(), Source::Polled { .. })
+        matches!(self.running, Running::Not(..)) && matches!(self.made(), Ok(Source::Polled { .. }))
+    }
+
+    /// One that is built from its settings.
+    fn made(&self) -> Result<Source, String> {
+        unharmed("building it", || (self.make)())
     }
 
     /// Takes what it needs of the machine before it is to run: its socket, a copy of one of `others` if that is at the
@@ -120,7 +126,7 @@ impl Served {
             Ok(Some((attach, socket))) => self.running = Running::Bound(Box::new(attach), socket),
             Ok(None) => {}
             Err(e) => {
-                let (endpoint, is_tcp) = match (self.make)() {
+                let (endpoint, is_tcp) = match self.made()? {
                     Source::Stream { endpoint, .. } => (endpoint, true),
                     Source::Datagram { endpoint, .. } => (endpoint, false),
                     Source::Polled { .. } => return Err(e),
@@ -189,7 +195,7 @@ impl Served {
     fn bind(&self, others: &[&Socket]) -> Result<Option<(Attach, Socket)>, String> {
         let deliver = self.deliver.clone();
         let text = |e: io::Error| e.to_string();
-        Ok(match (self.make)() {
+        Ok(match self.made()? {
             Source::Stream { endpoint, protocol } => {
                 let theirs = others.iter().find_map(|o| o.tcp_at(&endpoint));
                 let listener = match theirs {

@@ -16,7 +16,9 @@ pub enum Serialized {
     Unusable,
 }
 
+/// Makes the value of a header of what a group matched. Shared by all threads that deliver for its source.
 pub trait ExtractorSerializer: Send + Sync {
+    /// `now_ms`: the time of the batch, in milliseconds since the epoch.
     fn serialize(&self, group: &str, now_ms: u64) -> Serialized;
 }
 

@@ -3,7 +3,7 @@
 //! A chain runs once per batch, in the listed order, on the thread that delivers; each interceptor sees the
 //! whole batch. A batch that waits for room afterwards is kept as the chain left it.
 //!
-//! An interceptor cannot fail: an event it can do nothing with passes unchanged, which its [`Failures`] count.
+//! An interceptor cannot fail: an event it can do nothing with passes unchanged, which its `Failures` count.
 //! Patterns work on text. A body's bytes that are no UTF-8 stand for U+FFFD while a pattern looks at them, as in
 //! Flume, so an event with such bytes can be found, kept and changed like any other.
 

@@ -12,7 +12,8 @@ use flumed::codec::{BatchLimits, Chunk, Decoded, Fault, Then};
 use flumed::component::{Source, SourceSpec};
 use flumed::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use flumed::event::{Batch, Body};
-use flumed::net::{After, Endpoint, Outcome, Peer, Protocol, Session};
+use flumed::net::{After, Endpoint, Outcome, Peer, Protocol, Session, Wire};
+use flumed::source_tls;
 use std::sync::Arc;
 
 const KEYS: &[Key] = &[
@@ -29,7 +30,9 @@ const KEYS: &[Key] = &[
 pub static SPEC: SourceSpec = Spec::new(
     Declared::new(Kind::Source, "netstring", "Netstrings over TCP, each answered with one")
         .class("com.acme.flume.NetstringSource")
-        .keys(&[KEYS]),
+        .keys(&[KEYS, source_tls::KEYS, source_tls::IDENTITY, source_tls::TRUST, source_tls::LISTS])
+        .check(source_tls::check)
+        .advice(source_tls::advice),
     build,
 );
 
@@ -37,12 +40,16 @@ fn build(ctx: &Context) -> Source {
     let port = ctx.int("port").and_then(|p| u16::try_from(p).ok()).expect("is required and bounded");
     Source::Stream {
         endpoint: Endpoint { host: ctx.text("bind").map(str::to_owned), port },
-        protocol: Arc::new(Netstring { longest: ctx.size("maxLength") }),
+        protocol: Arc::new(Netstring {
+            longest: ctx.size("maxLength"),
+            wire: Wire::tls(source_tls::server(ctx, false)),
+        }),
     }
 }
 
 struct Netstring {
     longest: usize,
+    wire: Wire,
 }
 
 impl Protocol for Netstring {
@@ -53,6 +60,11 @@ impl Protocol for Netstring {
 
     fn longest(&self) -> usize {
         self.longest + DIGITS + 2
+    }
+
+    /// TLS, where the configuration has `ssl = true`; sessions do not see it.
+    fn wire(&self) -> Wire {
+        self.wire.clone()
     }
 
     fn open(&self, _: &Peer) -> Box<dyn Session> {

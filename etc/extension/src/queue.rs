@@ -39,7 +39,7 @@ pub static SPEC: ChannelSpec = Spec::new(
     Declared::new(Kind::Channel, "queue", "Events in memory; they are lost with the process")
         .class("com.acme.flume.QueueChannel")
         .keys(&[KEYS]),
-    |ctx, parts| Queue::new(ctx, parts),
+    Queue::build,
 );
 
 struct Queue {
@@ -63,7 +63,7 @@ struct State {
 }
 
 impl Queue {
-    fn new(ctx: &Context, parts: ChannelParts) -> Arc<dyn Channel> {
+    fn build(ctx: &Context, parts: ChannelParts) -> Arc<dyn Channel> {
         let limits = Limits {
             capacity: ctx.size("capacity"),
             transaction_capacity: ctx.size("capacity"),
@@ -288,7 +288,7 @@ mod tests {
 
     fn queue(lines: &str) -> Arc<dyn Channel> {
         let ctx = settings(&Flumed::new(), &SPEC.declared, lines).unwrap();
-        let channel = Queue::new(&ctx, ChannelParts::new(ChannelCounters::new("c1"), 1 << 20));
+        let channel = Queue::build(&ctx, ChannelParts::new(ChannelCounters::new("c1"), 1 << 20));
         channel.open().unwrap();
         channel
     }
