@@ -19,9 +19,10 @@ check: layers
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 || { \
 	  echo "make check needs rustfmt and clippy: rustup component add rustfmt clippy," \
 	    "or (Debian) apt-get install rustfmt-web rust-web-clippy"; exit 1; }
-	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	$(MAKE) test
 
 # Who may import whom.
@@ -29,8 +30,9 @@ layers:
 	scripts/check-layers --self-test
 	scripts/check-layers
 
+# The workspace: flumed, and the example of components of one's own.
 test:
-	$(CARGO) test
+	$(CARGO) test --workspace
 
 # Every decoder, each for FUZZ_SECONDS, in two processes; `make test` runs each for a moment.
 FUZZ_SECONDS ?= 60

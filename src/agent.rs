@@ -25,6 +25,7 @@ use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use unharmed::unharmed;
 
 mod channels;
 mod memory;
@@ -33,6 +34,7 @@ mod reload;
 mod signals;
 mod sinks;
 mod sources;
+mod unharmed;
 mod watcher;
 mod worker;
 
@@ -429,16 +431,17 @@ fn new_source(
     counters: Arc<SourceCounters>,
     attach: &Attach<'_>,
 ) -> Result<Vec<Served>, String> {
-    let selector = registry::selector(r.selector.declared()).ok_or("a selector without a build function")?;
-    let selector = (selector.build)(&r.selector, &r.channels);
+    let selector = registry::selector(&r.selector).ok_or("a selector without a build function")?;
+    let building = |what: &str| format!("building {what} of source {}", r.planned.name);
+    let selector = unharmed(&building("the selector"), || (selector.build)(&r.selector, &r.channels))?;
     let mut chain = Vec::new();
     for i in &r.interceptors {
-        let spec = registry::interceptor(i.declared()).ok_or("an interceptor without a build function")?;
-        chain.push((spec.build)(i, &counters));
+        let spec = registry::interceptor(i).ok_or("an interceptor without a build function")?;
+        chain.push(unharmed(&building("an interceptor"), || (spec.build)(i, &counters))?);
     }
     let channels = r.channels.iter().map(|c| attach(c)).collect::<Result<_, _>>()?;
     let deliver = Arc::new(Deliver::new(counters, Chain::new(chain), selector, channels));
-    let spec = registry::source(r.planned.declared).ok_or("a source type without a build function")?;
+    let spec = registry::source(&r.planned.context).ok_or("a source type without a build function")?;
     let context = r.planned.context.clone();
     let type_name = r.planned.declared.name;
     let make: sources::Make = Arc::new(move || (spec.build)(&context));
@@ -446,7 +449,7 @@ fn new_source(
         *last += 1;
         SourceId(*last)
     };
-    Ok(Served::all(&mut next_id, type_name, &deliver, &make))
+    Served::all(&mut next_id, type_name, &deliver, &make)
 }
 
 fn loop_settings(ctx: &Context) -> Settings {

@@ -2,8 +2,7 @@
 //!
 //! Commands and options are those of Flume's script, so that a service unit keeps working with another program
 //! name; `check`, `components` and `tool channel` are ours. Findings that stop a start go to standard error, the answers that a
-//! command was asked for to standard output. Runs on the main thread; nobody imports this module but `main`
-//! and programs that add components of their own.
+//! command was asked for to standard output. Runs on the main thread; only `program` imports this module.
 
 mod avro_client;
 mod components;
@@ -199,7 +198,7 @@ fn print(text: &str, code: u8) -> u8 {
 }
 
 /// To standard error; when that fails there is nobody to tell.
-fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

@@ -17,7 +17,9 @@ mod handler;
 pub use handler::{BuildHandler, HandlerError, HandlerSpec, HttpHandler};
 
 /// Delivers events onward. Called by one thread, `sink:<name>`, which owns the transaction: it takes a batch,
-/// calls [`deliver`](Sink::deliver), and commits when that succeeds, else rolls back and tries again later.
+/// calls [`deliver`](Sink::deliver), and commits when that succeeds, else rolls back and tries again later. It may block,
+/// with a deadline of its own: it holds its channel up meanwhile, and a stop. Where it panics, one that is built anew takes
+/// its place and gets the batch.
 pub trait Sink: Send {
     /// Acquires what delivering needs. Called again, with growing pauses, until it succeeds.
     fn start(&mut self) -> Result<(), SinkError>;
@@ -81,8 +83,15 @@ impl fmt::Display for SinkError {
 impl std::error::Error for SinkError {}
 
 /// What a sink is built with, beside its settings.
+#[non_exhaustive]
 pub struct SinkParts {
     pub counters: Arc<SinkCounters>,
+}
+
+impl SinkParts {
+    pub fn new(counters: Arc<SinkCounters>) -> SinkParts {
+        SinkParts { counters }
+    }
 }
 
 pub type BuildSink = fn(&Context, SinkParts) -> Box<dyn Sink>;
@@ -138,7 +147,7 @@ pub struct BuildProcessor {
 pub type ProcessorSpec = Spec<BuildProcessor>;
 
 /// A source that is asked for events. Called by one thread, `source:<name>`, which stores what it gets and waits where
-/// a channel is full: nothing is polled meanwhile.
+/// a channel is full: nothing is polled meanwhile. Where it panics, one that is built anew is started in its place.
 pub trait PollableSource: Send {
     /// Acquires what polling needs. Called again, with growing pauses, until it succeeds.
     fn start(&mut self, parts: &SourceParts) -> Result<(), SourceError>;
@@ -162,10 +171,17 @@ pub trait PollableSource: Send {
 }
 
 /// What a polled source works with, beside its settings.
+#[non_exhaustive]
 pub struct SourceParts {
     /// Tells the thread to end: a poll that waits has to watch it.
     pub stop: Arc<Stop>,
     pub counters: Arc<SourceCounters>,
+}
+
+impl SourceParts {
+    pub fn new(stop: Arc<Stop>, counters: Arc<SourceCounters>) -> SourceParts {
+        SourceParts { stop, counters }
+    }
 }
 
 /// What a poll came to.
@@ -216,6 +232,7 @@ pub enum Source {
     Polled { source: Box<dyn PollableSource>, pauses: Pauses },
 }
 
-/// Makes a source from checked settings. Called again for every try to start it.
+/// Makes a source from checked settings. Called again for every try to start it, and to see of which kind it is, on the main
+/// thread or the source's own: it acquires nothing, and does not wait.
 pub type BuildSource = fn(&Context) -> Source;
 pub type SourceSpec = Spec<BuildSource>;

@@ -96,7 +96,10 @@ pub fn component(kind: Kind, type_name: &str) -> Option<String> {
         ));
     }
     let own_class = type_name.contains('.') && !type_name.starts_with("org.apache.flume.");
-    own_class.then(|| format!("{type_name} is a Java class; flumed runs components written in Rust only"))
+    own_class.then(|| format!(
+            "{type_name} is a Java class; flumed runs components written in Rust: its own, and those of a program that adds \
+             its own to them"
+        ))
 }
 
 /// The message for a key that flumed knows of and this type does not have.

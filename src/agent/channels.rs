@@ -7,6 +7,7 @@
 //! main thread.
 
 use super::sinks::RunningSink;
+use super::unharmed::unharmed;
 use crate::channel::{Channel, ChannelParts};
 use crate::clock::Backoff;
 use crate::config::Planned;
@@ -30,9 +31,11 @@ pub struct OpenedChannel {
 impl OpenedChannel {
     /// Built, and not opened yet.
     pub fn new(planned: &Planned, heap: usize) -> Result<OpenedChannel, String> {
-        let spec = registry::channel(planned.declared).ok_or("a channel type without a build function")?;
+        let spec = registry::channel(&planned.context).ok_or("a channel type without a build function")?;
         let counters = ChannelCounters::new(&planned.name);
-        let channel = (spec.build)(&planned.context, ChannelParts { counters, heap });
+        let parts = ChannelParts { counters, heap };
+        let building = format!("building channel {}", planned.name);
+        let channel = unharmed(&building, || (spec.build)(&planned.context, parts))?;
         Ok(OpenedChannel { planned: planned.clone(), channel, retry: None, outage: Outage::default() })
     }
 
@@ -62,7 +65,8 @@ impl OpenedChannel {
             None if health.state() == State::Started => return,
             None => Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
         };
-        self.retry = match self.channel.open() {
+        let opened = unharmed("opening it", || self.channel.open()).unwrap_or_else(Err);
+        self.retry = match opened {
             Ok(true) => {
                 health.set(State::Started);
                 let after = self.outage.over(now).unwrap_or_default();

@@ -2,6 +2,7 @@
 //! never two of one name at work on one channel. The sinks of a group share gates, and a change of one of them begins
 //! all of them anew; another processor decides about those that run. Belongs to the main thread.
 
+use super::unharmed::unharmed;
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
 use crate::clock::Backoff;
@@ -140,7 +141,7 @@ impl RunningSink {
 
     fn spawn(&self) -> Result<Worker, String> {
         let spec =
-            registry::sink(self.planned.planned.declared).ok_or("a sink type without a build function")?;
+            registry::sink(&self.planned.planned.context).ok_or("a sink type without a build function")?;
         let stop = Arc::new(Stop::default());
         let (context, parts) = (self.planned.planned.context.clone(), self.counters.clone());
         let runner = SinkRunner {
@@ -218,9 +219,9 @@ fn processor(
 ) -> Result<(Vec<String>, Box<dyn Processor>), String> {
     let shares = |name: &&String| plan.sinks.iter().any(|k| k.planned.name == **name && k.channel == channel);
     let sinks: Vec<String> = group.sinks.iter().filter(shares).cloned().collect();
-    let spec =
-        registry::processor(group.processor.declared()).ok_or("a processor type without a build function")?;
-    let processor = (spec.build.new)(&group.processor, &sinks);
+    let spec = registry::processor(&group.processor).ok_or("a processor type without a build function")?;
+    let building = format!("building the processor of group {}", group.name);
+    let processor = unharmed(&building, || (spec.build.new)(&group.processor, &sinks))?;
     Ok((sinks, processor))
 }
 

@@ -5,6 +5,7 @@
 //! listens on a copy of its socket, so that nobody who connects meanwhile is refused, and its connections are carried
 //! over; a polled one begins when its predecessor's thread is over. Belongs to the main thread.
 
+use super::unharmed::unharmed;
 use super::worker::{Worker, GRACE};
 use crate::channel::Channel;
 use crate::clock::Backoff;
@@ -108,8 +109,9 @@ impl Served {
         type_name: &'static str,
         deliver: &Arc<Deliver>,
         make: &Make,
-    ) -> Vec<Served> {
-        let count = match make() {
+    ) -> Result<Vec<Served>, String> {
+        let name = &deliver.counters.name;
+        let count = match unharmed(&format!("building source {name}"), || make())? {
             Source::Streams(all) => all.len(),
             Source::Stream { .. } | Source::Datagram { .. } | Source::Polled { .. } => 1,
         };
@@ -118,7 +120,7 @@ impl Served {
             let part = (part, parts.clone());
             Served::of(part, next_id(), "source", type_name, deliver.clone(), make.clone())
         };
-        (0..count).map(one).collect()
+        Ok((0..count).map(one).collect())
     }
 
     fn of(
@@ -149,14 +151,15 @@ impl Served {
         &self.deliver.counters.name
     }
 
-    /// What it is: one listener, if it is one of several.
-    fn made(&self) -> Source {
-        match (self.make)() {
-            Source::Streams(mut all) => {
+    /// One that is built from its settings: one listener, if it is one of several.
+    fn made(&self) -> Result<Source, String> {
+        match unharmed("building it", || (self.make)())? {
+            Source::Streams(mut all) if self.part < all.len() => {
                 let (endpoint, protocol) = all.swap_remove(self.part);
-                Source::Stream { endpoint, protocol }
+                Ok(Source::Stream { endpoint, protocol })
             }
-            one => one,
+            Source::Streams(_) => Err("it has fewer listeners than before".to_owned()),
+            one => Ok(one),
         }
     }
 
@@ -185,7 +188,7 @@ impl Served {
 
     /// Whether it has to wait for a predecessor that is at work: it has a thread of its own, and does not run yet.
     fn can_follow(&self) -> bool {
-        matches!(self.running, Running::Not(..)) && matches!(self.made(), Source::Polled { .. })
+        matches!(self.running, Running::Not(..)) && matches!(self.made(), Ok(Source::Polled { .. }))
     }
 
     /// Takes what it needs of the machine before it is to run: its socket, a copy of one of `others` if that is at the
@@ -195,7 +198,7 @@ impl Served {
             Ok(Some((attach, socket))) => self.running = Running::Bound(Box::new(attach), socket),
             Ok(None) => {}
             Err(e) => {
-                let (endpoint, is_tcp) = match self.made() {
+                let (endpoint, is_tcp) = match self.made()? {
                     Source::Stream { endpoint, .. } => (endpoint, true),
                     Source::Datagram { endpoint, .. } => (endpoint, false),
                     Source::Streams(_) | Source::Polled { .. } => return Err(e),
@@ -264,7 +267,7 @@ impl Served {
     fn bind(&self, others: &[&Socket]) -> Result<Option<(Attach, Socket)>, String> {
         let deliver = self.deliver.clone();
         let text = |e: io::Error| e.to_string();
-        Ok(match self.made() {
+        Ok(match self.made()? {
             Source::Stream { endpoint, protocol } => {
                 let theirs = others.iter().find_map(|o| o.tcp_at(&endpoint));
                 let listener = match theirs {

@@ -1,8 +1,8 @@
 //! What a stopped Apache Flume file channel still holds: the events that no sink has delivered.
 //!
 //! Reads format version 3 (Flume 1.9 to 1.11) and changes nothing; the caller holds the locks. A data file `log-N` is a
-//! run of records ([`record`]), `log-N.meta` tells where a checkpoint left off ([`datafile`]), the checkpoint is the
-//! queue at one moment ([`checkpoint`]). [`read`] replays as Flume does at a start ([`replay`]): records of all files
+//! run of records (`record`), `log-N.meta` tells where a checkpoint left off (`datafile`), the checkpoint is the
+//! queue at one moment (`checkpoint`). [`read`] replays as Flume does at a start (`replay`): records of all files
 //! in write order, puts and takes applied when their transaction commits. With a good checkpoint that begins where it
 //! was taken; otherwise all files are read, which gives the same events. (Flume deletes old files. With several
 //! dataDirs one of those may hold the take of an event in a file that stays: then the checkpoint knows better, and

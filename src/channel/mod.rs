@@ -18,11 +18,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[doc(hidden)]
 pub mod file;
+#[doc(hidden)]
 pub mod flume;
 pub mod memory;
 #[cfg(test)]
 pub mod scripted;
+#[doc(hidden)]
 pub mod spillable;
 mod ticket;
 mod waiters;
@@ -132,6 +135,30 @@ impl Run {
 }
 
 /// What every channel does. Used through [`Put`] and [`Take`], not directly.
+///
+/// *Threads.* All methods may be called by any thread, at the same time. The event loop's call `reserve`, `release`, `append`,
+/// `enqueue`, `leave` and `limits`: these do not block, and do no I/O under a lock that others wait for. `open`, `adapt` and
+/// `close` are the main thread's, one at a time; one that takes long is taken up again ([`open`](Channel::open) says
+/// `false`). Only `take` waits, and `commit_take` may. Wake-up calls ([`Wake`]) are made with no lock held.
+///
+/// *Events.* They are visible to takers when `append` has returned or, where the ticket is open, when it is done; never when it
+/// has failed. Each has a number that no other event of the channel ever has; those of a [`Run`] are consecutive. Takers
+/// get the lowest there is, also among what has come back. An event is hidden while it is taken.
+///
+/// *Room.* It is set aside by `reserve`, filled by `append`, and free again when the take of its events is committed: an
+/// event that comes back by `rollback_take` always fits. What is reserved is not lost by anything but `close`.
+///
+/// *The line.* `reserve` refuses whom [`Waiters::admits`] does not admit; who gets room leaves the line. Whenever room
+/// comes free, and when the head got its room and more is left, the new head is woken. At `close`, everybody is.
+///
+/// *Tickets.* Every one ends in done or failed, and then the `wake` of its `append` is called. Done means: as durable as
+/// `limits().durable` says. A source acknowledges by it.
+///
+/// *Counters.* The channel counts `put_success` and `lost_at_stop`, and answers [`ChannelCounters::set_measure`]; all others
+/// are counted for it.
+///
+/// *Panics.* One is as one of the source or sink that called. State behind a mutex has to be whole wherever one may happen:
+/// locks are taken over from who panicked.
 pub trait Channel: Send + Sync {
     fn name(&self) -> &str;
     fn limits(&self) -> Limits;
@@ -297,10 +324,17 @@ impl Drop for Take {
 }
 
 /// What a channel is built with, beside its settings.
+#[non_exhaustive]
 pub struct ChannelParts {
     pub counters: Arc<ChannelCounters>,
     /// Bytes that stand for Flume's maximum heap in defaults.
     pub heap: usize,
+}
+
+impl ChannelParts {
+    pub fn new(counters: Arc<ChannelCounters>, heap: usize) -> ChannelParts {
+        ChannelParts { counters, heap }
+    }
 }
 
 pub type Build = fn(&Context, ChannelParts) -> Arc<dyn Channel>;

@@ -13,7 +13,7 @@
 //! Locks: `turn`, of the one taker that asks the file channel, is held while that reads from its disk, as the file channel
 //! itself does; only sinks take it. Inside it `Shared::state`, which guards all else; inside that those of the file
 //! channel, for memory operations only. Nothing is written, and nobody woken, under the state's lock. The file channel
-//! calls [`Inside`] without locks. Sources call from any thread and are never blocked; `spill:<channel>` sleeps unless the
+//! calls `Inside` without locks. Sources call from any thread and are never blocked; `spill:<channel>` sleeps unless the
 //! head of the line is to be woken because its time is up.
 
 use super::file::{FileChannel, Fixed, Fs, Settings as FileSettings};

@@ -8,7 +8,7 @@
 //! Java's rules are kept where a user can see them: numbers take all digits unless the next field is a
 //! number too, blanks before a field are skipped, values out of range roll over, `S` is a count of
 //! milliseconds whatever its width, `yy` is within 80 years before and 20 after now, an absent year is
-//! 1970, and text behind the pattern is ignored. Names are English. Of zone names only those in [`ZONES`]
+//! 1970, and text behind the pattern is ignored. Names are English. Of zone names only those in `ZONES`
 //! are known. Other letters are errors when the pattern is read, not when a date is.
 
 use super::civil;

@@ -7,10 +7,11 @@
 use super::nearest::nearest;
 use super::problem::{Place, Severity};
 use super::property::{Shown, HIDDEN};
-use super::spec::{Declared, Kind, Type};
+use super::spec::{Declared, Kind, Spec, Type};
 use super::value::Value;
 use crate::codec::pattern::Pattern;
 use crate::event;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -32,11 +33,18 @@ pub trait Catalog: Sync {
     fn unsupported_key(&self, _kind: Kind, _type_name: &str, _key: &str) -> Option<String> {
         None
     }
+    /// What builds a component of this declaration, where the program has added it: its [`Spec`].
+    fn added(&self, _declared: &Declared) -> Option<Added> {
+        None
+    }
     /// What is wrong with a sink group of these sinks under this processor.
     fn group(&self, _processor: &Context, _sinks: &[String]) -> Vec<GroupFinding> {
         Vec::new()
     }
 }
+
+/// A [`Spec`] of some kind.
+pub type Added = &'static (dyn Any + Send + Sync);
 
 /// What is wrong with a sink group, as its processor sees it.
 #[derive(PartialEq, Eq, Debug)]
@@ -56,6 +64,8 @@ pub struct Context {
     name: String,
     path: String,
     declared: &'static Declared,
+    /// Of a component that the program has added.
+    added: Option<Added>,
     values: BTreeMap<&'static str, Value>,
     places: BTreeMap<String, Place>,
     place: Place,
@@ -103,6 +113,13 @@ impl Context {
 
     pub fn declared(&self) -> &'static Declared {
         self.declared
+    }
+
+    /// What builds the component that these settings are for: one of `own`, the specs of its kind that flumed has, or one
+    /// that the program has added. `None`: its catalog declares what nobody can build.
+    pub fn spec<F>(&self, own: &[&'static Spec<F>]) -> Option<&'static Spec<F>> {
+        let is_its = |s: &&&Spec<F>| s.declared.name == self.declared.name;
+        own.iter().find(is_its).copied().or_else(|| self.added?.downcast_ref())
     }
 
     /// The full property name of a key of this component.

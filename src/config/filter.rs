@@ -14,7 +14,7 @@ use super::context::Context;
 use super::nearest::nearest;
 use super::problem::{Place, Problems};
 use super::property::Property;
-use super::spec::{Declared, Spec};
+use super::spec::Spec;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -57,10 +57,9 @@ pub fn is_expression(text: &str) -> bool {
     NEARLY.find(text).is_some_and(|m| m.len() == text.len())
 }
 
-/// Makes the filter that a declaration describes.
-pub fn build(declared: &Declared, context: &Context) -> Option<Box<dyn ConfigFilter>> {
-    let spec = CONFIG_FILTERS.iter().find(|s| s.declared.name == declared.name)?;
-    Some((spec.build)(context))
+/// Makes the filter that these settings are for.
+pub fn build(context: &Context) -> Option<Box<dyn ConfigFilter>> {
+    Some((context.spec(CONFIG_FILTERS)?.build)(context))
 }
 
 /// The filters of one agent.

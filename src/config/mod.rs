@@ -28,8 +28,8 @@ mod wiring;
 #[cfg(test)]
 pub mod testing;
 
-pub use context::{unknown_type, Catalog, Context, Doubtful, GroupCheck, GroupFinding};
-pub use filter::{ConfigFilterSpec, CONFIG_FILTERS};
+pub use context::{unknown_type, Added, Catalog, Context, Doubtful, GroupCheck, GroupFinding};
+pub use filter::{BuildConfigFilter, ConfigFilter, ConfigFilterSpec, Given, CONFIG_FILTERS};
 pub use loader::Loader;
 pub use nearest::nearest;
 pub use options::RunOptions;

@@ -4,10 +4,13 @@
 //! page and suggests the nearest key for an unknown one. Plain static data; no locks.
 
 use super::globals::Global;
+use super::property::Shown;
 use super::sink_keys;
+use super::value::parse_value;
 
 /// What a component is, and under which list of an agent it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Kind {
     Source,
     Channel,
@@ -76,6 +79,7 @@ impl Kind {
 
 /// The form a value must have. Flume has no unit suffixes, so neither have these.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum Type {
     /// Any text.
     Text,
@@ -141,6 +145,7 @@ pub enum Bad {
 
 /// One key of a component, relative to `<agent>.<kind>.<name>.`.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Key {
     pub name: &'static str,
     pub ty: Type,
@@ -204,12 +209,23 @@ impl Key {
 }
 
 /// The part of a component's declaration that does not depend on what it builds.
+///
+/// ```
+/// use flumed::config::{Declared, Default, Key, Kind, Type};
+///
+/// const KEYS: &[Key] = &[Key::new("limit", Type::Int(1, 1000), Default::Is("10"), "bytes that are kept")];
+/// static DECLARED: Declared = Declared::new(Kind::Interceptor, "shorten", "Keeps the beginning of each body")
+///     .class("com.example.ShortenInterceptor")
+///     .keys(&[KEYS]);
+/// assert!(DECLARED.is_named("com.example.ShortenInterceptor$Builder"));
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Declared {
     pub kind: Kind,
     /// Flume's short name, compared ignoring case.
     pub name: &'static str,
-    /// Flume's class name, accepted in its place.
+    /// The class name in Flume, accepted in its place; may be empty.
     pub class: &'static str,
     pub help: &'static str,
     /// Groups of keys; groups are shared between components. Those of its kind are added to them.
@@ -230,6 +246,77 @@ pub struct Declared {
 pub type Check = fn(&super::Context) -> Vec<(&'static str, String)>;
 
 impl Declared {
+    /// A component without keys of its own, that goes by this short name only.
+    pub const fn new(kind: Kind, name: &'static str, help: &'static str) -> Declared {
+        Declared {
+            kind,
+            name,
+            class: "",
+            help,
+            keys: &[],
+            batch_key: None,
+            check: None,
+            advice: None,
+            differs: &[],
+        }
+    }
+
+    /// The same, that goes by the name of this Java class too.
+    pub const fn class(self, class: &'static str) -> Declared {
+        Declared { class, ..self }
+    }
+
+    /// The same, with these groups of keys.
+    pub const fn keys(self, keys: &'static [&'static [Key]]) -> Declared {
+        Declared { keys, ..self }
+    }
+
+    /// The same, whose transactions are bounded by this key.
+    pub const fn batch_key(self, key: &'static str) -> Declared {
+        Declared { batch_key: Some(key), ..self }
+    }
+
+    /// The same, with a check of what no single key shows.
+    pub const fn check(self, check: Check) -> Declared {
+        Declared { check: Some(check), ..self }
+    }
+
+    /// The same, with a say on settings that are right.
+    pub const fn advice(self, advice: Check) -> Declared {
+        Declared { advice: Some(advice), ..self }
+    }
+
+    /// The same, that tells what it does in another way than what it stands in for.
+    pub const fn differs(self, differs: &'static [&'static str]) -> Declared {
+        Declared { differs, ..self }
+    }
+
+    /// What is wrong with the declaration itself.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.name.is_empty() || [self.name, self.class].iter().any(|n| n.contains(char::is_whitespace)) {
+            return Some("its name is empty, or has blanks in it".to_owned());
+        }
+        let is_there = |name: &str| self.all_keys().any(|k| k.name == name);
+        if let Some(key) = self.batch_key.filter(|key| !is_there(key)) {
+            return Some(format!("its batch key '{key}' is not among its keys"));
+        }
+        self.all_keys().enumerate().find_map(|(i, key)| {
+            if self.all_keys().take(i).any(|k| k.name == key.name) {
+                return Some(format!("its key '{}' is there twice", key.name));
+            }
+            let is_part = matches!(
+                key.ty,
+                Type::Component(_) | Type::Components(..) | Type::Prefix | Type::ChannelsBelow
+            );
+            let Default::Is(text) = key.default else { return None };
+            if is_part {
+                return None;
+            }
+            let why = parse_value(key.ty, Shown { text, is_hidden: false }).err()?;
+            Some(format!("the default of its key '{}': {why}", key.name))
+        })
+    }
+
     pub fn all_keys(&self) -> impl Iterator<Item = &'static Key> {
         self.keys.iter().copied().chain([self.kind.shared_keys()]).flatten()
     }
@@ -254,4 +341,10 @@ fn plain(class: &str) -> &str {
 pub struct Spec<F: 'static> {
     pub declared: Declared,
     pub build: F,
+}
+
+impl<F> Spec<F> {
+    pub const fn new(declared: Declared, build: F) -> Spec<F> {
+        Spec { declared, build }
+    }
 }

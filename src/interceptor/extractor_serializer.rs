@@ -16,7 +16,9 @@ pub enum Serialized {
     Unusable,
 }
 
+/// Makes the value of a header of what a group matched. Shared by all threads that deliver for its source.
 pub trait ExtractorSerializer: Send + Sync {
+    /// `now_ms`: the time of the batch, in milliseconds since the epoch.
     fn serialize(&self, group: &str, now_ms: u64) -> Serialized;
 }
 
@@ -76,8 +78,7 @@ fn pattern(ctx: &Context) -> &str {
 
 /// The serializer that these settings are for, and its header.
 pub fn build(ctx: &Context) -> (event::Key, Box<dyn ExtractorSerializer>) {
-    let name = ctx.declared().name;
-    let spec = ALL.iter().find(|s| s.declared.name == name).expect("a context is made from a spec of ALL");
+    let spec = ctx.spec(ALL).expect("a context is made from a spec");
     (ctx.header("name").expect("is required"), (spec.build)(ctx))
 }
 

@@ -4,7 +4,7 @@
 //! whole batch. A batch that waits for room afterwards is kept as the chain left it. For connections and datagrams that
 //! thread is the event loop's, or a pool's where one of the chain, or the selector, may block.
 //!
-//! An interceptor cannot fail: an event it can do nothing with passes unchanged, which its [`Failures`] count.
+//! An interceptor cannot fail: an event it can do nothing with passes unchanged, which its `Failures` count.
 //! Patterns work on text. A body's bytes that are no UTF-8 stand for U+FFFD while a pattern looks at them, as in
 //! Flume, so an event with such bytes can be found, kept and changed like any other.
 
@@ -26,6 +26,7 @@ mod testing;
 mod timestamp;
 mod uuid;
 
+pub use extractor_serializer::{ExtractorSerializer, ExtractorSerializerSpec, Serialized};
 use failures::Failures;
 
 /// One value serves all connections of a source. A panic ends the connection that the batch came by; its events are not
@@ -59,8 +60,7 @@ pub static ALL: &[&InterceptorSpec] = &[
 ];
 
 /// Every serializer of regex_extractor, by its name in `serializers.<s>.type`.
-pub static EXTRACTOR_SERIALIZERS: &[&extractor_serializer::ExtractorSerializerSpec] =
-    extractor_serializer::ALL;
+pub static EXTRACTOR_SERIALIZERS: &[&ExtractorSerializerSpec] = extractor_serializer::ALL;
 
 /// The interceptors of one source, in order.
 #[derive(std::default::Default)]

@@ -35,15 +35,25 @@ mod throttle;
 mod transport;
 mod udp;
 
-pub use bind::{bind_tcp, bind_udp, receive_buffer, BindError, Endpoint};
-pub use dropped::Dropped;
-pub use event_loop::start;
-pub use handle::{Detached, Loops, SourceId};
-pub use intake::Intake;
-pub use names::Names;
-pub use source::Attach;
+pub use bind::Endpoint;
 pub use throttle::Throttle;
 pub use transport::Wire;
+
+// The agent's, and the benchmarks'.
+#[doc(hidden)]
+pub use bind::{bind_tcp, bind_udp, receive_buffer, BindError};
+#[doc(hidden)]
+pub use dropped::Dropped;
+#[doc(hidden)]
+pub use event_loop::start;
+#[doc(hidden)]
+pub use handle::{Detached, Loops, SourceId};
+#[doc(hidden)]
+pub use intake::Intake;
+#[doc(hidden)]
+pub use names::Names;
+#[doc(hidden)]
+pub use source::Attach;
 
 /// The agent's limits on what the network may cost it.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +149,9 @@ pub enum After {
     Close,
 }
 
-/// The server side of a protocol on connections.
+/// The server side of a protocol on connections: one value for all of a source's, shared by the loops' threads, which call it
+/// at the same time and must not be blocked by it. It lives as long as its source runs as it is set; on a reload that
+/// changes the source a new one takes its place, and its connections where they can.
 pub trait Protocol: Send + Sync {
     /// Whether sessions want the peer's name; they are then opened once it is known.
     fn wants_peer_name(&self) -> bool {
@@ -168,12 +180,22 @@ pub trait Protocol: Send + Sync {
     fn wire(&self) -> Wire {
         Wire::default()
     }
+    /// Begins a connection.
     fn open(&self, peer: &Peer) -> Box<dyn Session>;
 }
 
-/// One connection's protocol state. Called by its loop's thread only.
+/// One connection's protocol state. Called by its loop's thread only, which it must not block.
+///
+/// [`decode`](Session::decode) is called as bytes come, and goes on while answers to earlier batches are open
+/// (`maxPipelined`); [`answer`](Session::answer) is called for each batch that had events, and for each call, in the order
+/// of decoding. A batch may have been stored in parts: then each part is answered, with its number of events. What the
+/// interceptors dropped counts as stored. A panic in either ends the connection; what was not answered the peer has to
+/// send again. After [`Then::Fail`](crate::codec::Then::Fail) or [`After::Close`] it is dropped, and so it is, at any
+/// time, when the connection is gone.
 pub trait Session: Send {
-    /// Decodes what is there into the batch; see [`crate::codec`].
+    /// Decodes what is there into the batch; see [`crate::codec`]. `eof`: no more bytes will come. An incomplete message
+    /// is best left in the chunk (`used` ends before it): the loop keeps it, counts it, and limits how long it may take.
+    /// A session bounds how long a message may be, and says so by [`Protocol::longest`].
     fn decode(&mut self, chunk: &Chunk<'_>, eof: bool, limits: BatchLimits, batch: &mut Batch) -> Decoded;
     /// Bytes the session itself holds of messages that are not complete.
     fn memory(&self) -> usize {
@@ -202,7 +224,8 @@ pub trait Session: Send {
     fn answer(&mut self, events: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After;
 }
 
-/// A protocol of single datagrams, without answers.
+/// A protocol of single datagrams, without answers. Called by the one loop's thread that has the socket, which it must not
+/// block. A panic costs that datagram.
 pub trait DatagramProtocol: Send {
     fn wants_peer_name(&self) -> bool {
         false

@@ -9,9 +9,18 @@ use std::io::{self, Read};
 
 /// What a source has between its sockets and their messages.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Wire {
     pub tls: Option<tls::Server>,
+    /// A zlib stream in each direction.
     pub deflate: bool,
+}
+
+impl Wire {
+    /// TLS, or nothing.
+    pub fn tls(tls: Option<tls::Server>) -> Wire {
+        Wire { tls, deflate: false }
+    }
 }
 
 #[derive(Default)]

@@ -28,8 +28,10 @@ pub struct Routed {
     pub unrouted: Vec<u32>,
 }
 
+/// Decides where events go. One value serves all of a source's connections, at the same time; a batch that waits for room is
+/// not routed again. A panic is one of who brought the batch: the connection ends, or a polled source begins anew.
 pub trait Selector: Send + Sync {
-    /// Never called with an empty batch.
+    /// Says for each event of the batch, which is never empty, to which channels it goes.
     fn route(&self, batch: &Arc<Batch>) -> Routed;
     /// Why this event goes nowhere.
     fn why_unrouted(&self, _event: EventRef<'_>) -> String {

@@ -23,7 +23,8 @@ impl Output for Vec<u8> {
     }
 }
 
-/// Turns events into bytes. One value serves one open file at a time.
+/// Turns events into bytes. One value serves one open file at a time. Belongs to its sink's thread; a panic is one of the sink,
+/// which is built anew and gets the batch again.
 pub trait Serializer: Send {
     /// Puts what stands at the beginning of a new file.
     fn begin(&mut self, _out: &mut dyn Output) {}
@@ -62,7 +63,5 @@ fn tail(ctx: &Context) -> &'static [u8] {
 
 /// The serializer that these settings are for.
 pub fn build(ctx: &Context) -> Box<dyn Serializer> {
-    let name = ctx.declared().name;
-    let spec = ALL.iter().find(|s| s.declared.name == name).expect("a context is made from a spec of ALL");
-    (spec.build)(ctx)
+    (ctx.spec(ALL).expect("a context is made from a spec").build)(ctx)
 }

@@ -15,7 +15,7 @@ mod seq;
 mod stress;
 mod syslog;
 mod thrift;
-mod tls;
+pub mod tls;
 
 pub use http::handler::ALL as HTTP_HANDLERS;
 

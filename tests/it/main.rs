@@ -9,6 +9,7 @@ mod docs;
 mod downstream;
 mod examples;
 mod exec;
+mod extension;
 mod file;
 mod flow;
 mod full;

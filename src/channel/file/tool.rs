@@ -87,7 +87,7 @@ impl fmt::Display for ToolError {
 
 impl std::error::Error for ToolError {}
 
-/// Of the output: errors of the channel's files name the file, see [`at`].
+/// Of the output: errors of the channel's files name the file, see `at`.
 impl From<io::Error> for ToolError {
     fn from(e: io::Error) -> ToolError {
         ToolError::Output(e)

@@ -33,6 +33,7 @@ impl Context {
             name: path.rsplit('.').next().unwrap_or(path).to_owned(),
             path: path.to_owned(),
             declared,
+            added: catalog.added(declared),
             values: BTreeMap::new(),
             places: properties.iter().map(|p| (p.name.clone(), p.place.clone())).collect(),
             place: place.clone(),

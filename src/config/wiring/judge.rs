@@ -129,7 +129,7 @@ impl<'a> Judge<'a> {
                 continue;
             };
             let planned = self.component(Kind::ConfigFilter, &part, &["type"], None);
-            let made = planned.filter(|_| runs).and_then(|p| filter::build(p.declared, &p.context));
+            let made = planned.filter(|_| runs).and_then(|p| filter::build(&p.context));
             self.filters.add(name, made);
         }
     }

@@ -20,7 +20,6 @@ use crate::config::{Context, Declared, Default, Key, Kind, Spec, Type};
 use crate::counters::SinkCounters;
 use crate::serializer::{self, Serializer};
 use file::{Disk, RollFile, StdDisk};
-use path_manager::PathManager;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +30,7 @@ mod path_manager;
 #[cfg(test)]
 mod tests;
 
-pub use path_manager::{PathManagerSpec, PATH_MANAGERS};
+pub use path_manager::{PathManager, PathManagerSpec, PATH_MANAGERS};
 
 /// How many names that exist already are passed over in one go.
 const NAMES_TRIED: usize = 10_000;

@@ -23,9 +23,7 @@ pub trait PathManager: Send {
 
 /// The path manager that these settings are for.
 pub fn build(ctx: &Context) -> Box<dyn PathManager> {
-    let name = ctx.declared().name;
-    let spec = PATH_MANAGERS.iter().find(|s| s.declared.name == name);
-    (spec.expect("a context is made from a spec of PATH_MANAGERS").build)(ctx)
+    (ctx.spec(PATH_MANAGERS).expect("a context is made from a spec").build)(ctx)
 }
 
 const KEYS: &[Key] = &[

@@ -95,9 +95,7 @@ fn build(ctx: &Context) -> Source {
 }
 
 fn build_handler(ctx: &Context) -> Box<dyn HttpHandler> {
-    let name = ctx.declared().name;
-    let spec = handler::ALL.iter().find(|s| s.declared.name == name);
-    (spec.expect("a context is made from a spec of ALL").build)(ctx)
+    (ctx.spec(handler::ALL).expect("a context is made from a spec").build)(ctx)
 }
 
 struct Http {

@@ -43,7 +43,7 @@ fn context(dir: &Path, keys: Keys<'_>) -> Context {
 
 /// A channel, open.
 pub fn open(dir: &Path, keys: Keys<'_>) -> Arc<dyn Channel> {
-    let parts = ChannelParts { counters: ChannelCounters::new("c1"), heap: 1 << 30 };
+    let parts = ChannelParts::new(ChannelCounters::new("c1"), 1 << 30);
     let c = (file::SPEC.build)(&context(dir, keys), parts);
     while !c.open().expect("the channel opens") {}
     c

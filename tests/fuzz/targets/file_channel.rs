@@ -174,7 +174,7 @@ fn channel(laid: &Laid) -> Result<Arc<dyn Channel>, String> {
     let (place, catalog) = (Default::default(), registry::catalog());
     let context = Context::parse(&SPEC.declared, "c1", &place, &properties, &[], catalog, &mut problems);
     let context = context.map_err(|_| format!("has no settings: {:?}", problems.first_error()))?;
-    Ok((SPEC.build)(&context, ChannelParts { counters: ChannelCounters::new("c1"), heap: 1 << 30 }))
+    Ok((SPEC.build)(&context, ChannelParts::new(ChannelCounters::new("c1"), 1 << 30)))
 }
 
 /// Opens the channel and takes all that comes; what was said to be there, what came, and why no more.
