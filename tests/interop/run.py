@@ -6,8 +6,9 @@ by an oracle of its own. Standard library only; children are stopped by their pr
 """
 import argparse, os, re, subprocess, sys
 
-import flume, rpc, syslogs, tls, web
+import flume, rpc, syslogs, tls
 from syslogs.record import record
+from web import hops
 
 
 def main():
@@ -23,7 +24,7 @@ def main():
     if args.record:
         return record(args.only)
     failed = passed = skipped = 0
-    for package in (syslogs, flume, rpc, web, tls):
+    for package in (syslogs, flume, rpc, hops, tls):
         tally = package.run(os.path.abspath(args.flumed), args.only)
         passed, failed, skipped = passed + tally[0], failed + tally[1], skipped + tally[2]
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
