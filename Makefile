@@ -44,8 +44,8 @@ fuzz:
 	  $(FUZZ) --share 1/2 --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED); second=$$?; \
 	  wait $$first && exit $$second
 
-# Against util-linux logger, rsyslog and Python, beside and between real Apache Flume, with other Avro and Thrift peers, and
-# over TLS; as root, installs what is missing.
+# Against util-linux logger, rsyslog, syslog-ng and Python, beside and between real Apache Flume, with other Avro, Thrift and
+# HTTP peers, and over TLS; as root, installs what is missing.
 interop:
 	scripts/interop
 

@@ -33,13 +33,18 @@ a1.sinks.k1.channel = c1
 
 SEQ = "a1.sources.r1.type = seq\na1.sources.r1.batchSize = {batch}"
 SYSLOG = "a1.sources.r1.type = syslogtcp\na1.sources.r1.host = 127.0.0.1\na1.sources.r1.port = {port}"
+MULTIPORT = SYSLOG.replace("syslogtcp", "multiport_syslogtcp").replace(".port", ".ports")
 
-# label, source, batch, bytes a line
+# label, source, batch, bytes a line, connections
 ROWS = [
-    ("seq batch 1", SEQ, 1, 0),
-    ("seq batch 100", SEQ, 100, 0),
-    ("seq batch 1000", SEQ, 1000, 0),
-    ("syslogtcp 200 B 1 conn", SYSLOG, 1000, 200),
+    ("seq batch 1", SEQ, 1, 0, 0),
+    ("seq batch 100", SEQ, 100, 0, 0),
+    ("seq batch 1000", SEQ, 1000, 0, 0),
+    ("syslogtcp 200 B 1 conn", SYSLOG, 1000, 200, 1),
+    ("syslogtcp 500 B 1 conn", SYSLOG, 1000, 500, 1),
+    ("syslogtcp 500 B 8 conn", SYSLOG, 1000, 500, 8),
+    ("multiport 500 B 1 conn", MULTIPORT, 1000, 500, 1),
+    ("multiport 500 B 8 conn", MULTIPORT, 1000, 500, 8),
 ]
 
 
@@ -65,7 +70,7 @@ def unavailable():
     return prepared.returncode and (prepared.stderr.strip() or f"scripts/flume-peer: {prepared.returncode}")
 
 
-def run(server, source, batch, size, window, heap, work_root):
+def run(server, source, batch, size, conns, window, heap, work_root):
     work = Path(tempfile.mkdtemp(dir=work_root))
     port, metrics = free_port(), free_port()
     (work / "agent.conf").write_text(AGENT.format(source=source.format(batch=batch, port=port), batch=batch))
@@ -74,7 +79,7 @@ def run(server, source, batch, size, window, heap, work_root):
     log = open(work / "log", "w")
     children = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)]
     try:
-        return measure(server, children, port if size else 0, metrics, size, window, work / "log")
+        return measure(server, children, port if size else 0, metrics, size, conns, window, work / "log")
     finally:
         for child in reversed(children):
             child.send_signal(signal.SIGTERM)
@@ -86,7 +91,7 @@ def run(server, source, batch, size, window, heap, work_root):
         shutil.rmtree(work)
 
 
-def measure(server, children, port, metrics, size, window, log):
+def measure(server, children, port, metrics, size, conns, window, log):
     agent = children[0]
 
     def ready():
@@ -96,7 +101,7 @@ def measure(server, children, port, metrics, size, window, log):
 
     wait_for(f"{server.name} to start", ready)
     if port:
-        words = ["syslog-tcp", "--port", port, "--size", size, "--conns", 1, "--events", 10**9]
+        words = ["syslog-tcp", "--port", port, "--size", size, "--conns", conns, "--events", 10**9]
         words += ["--max-secs", server.warm_up + window + 30]
         children.append(subprocess.Popen([LOADGEN, *map(str, words)], stdout=subprocess.DEVNULL))
     time.sleep(server.warm_up)
@@ -136,10 +141,10 @@ def rows(args, root):
     java = "" if absent else subprocess.run(["java", "-version"], capture_output=True, text=True).stderr.split("\n")[0]
     beside = absent or f"on {java}, -Xmx{args.heap}, warmed up {Flume.warm_up} s"
     print(f"memory channel of 100,000 into a null sink, {args.window:g} s windows; Flume {VERSION}: {beside}")
-    for label, source, batch, size in wanted:
+    for label, source, batch, size, conns in wanted:
         servers = [Flumed] if absent else [Flumed, Flume]
         results = {s.name: [] for s in servers}
         for _ in range(args.runs):
             for s in servers:
-                results[s.name].append(run(s, source, batch, size, args.window, args.heap, root))
+                results[s.name].append(run(s, source, batch, size, conns, args.window, args.heap, root))
         print_row(f"{label} to null", results)

@@ -1,4 +1,5 @@
-"""The avro and thrift sources and sinks under load, with Apache Flume 1.11 and the load generator's own receiver beside them.
+"""The avro, thrift and http sources and sinks under load, with Apache Flume 1.11 and the load generator's own receiver beside
+them; beside http also Fluent Bit, where it is installed.
 
 A run: start the agents, send for a while to warm up, send for some seconds, wait until the last channel has given out
 everything that was acknowledged, and count what is in the files where there are any. The rate is that of acknowledged
@@ -9,7 +10,7 @@ way. The receiver ("floor") counts events and keeps nothing: what a row cannot e
     file channel     loadgen -> avro -> file -> file_roll: acknowledged when durable
     two hops         loadgen -> avro -> memory -> avro sink -> avro -> memory -> file_roll
 
-The rows "avro tls" are the same over TLS, each beside itself without it.
+The same for thrift and http; http posts JSON arrays. The rows with "tls" are over TLS, each beside itself without it.
 """
 
 import collections
@@ -78,6 +79,10 @@ a1.sinks.k1.batch-size = {batch}
 """,
 }
 
+# The load generator's words: what it sends as, and who receives that and keeps nothing.
+MODES = {"avro": "flume-avro", "thrift": "flume-thrift", "http": "http-json"}
+RECEIVERS = {"avro": "sink-avro", "http": "sink-http"}
+
 # The agents of a row: channel, sink, and what compresses the connection between two.
 FLOWS = {
     "null": [("memory", "null")],
@@ -124,6 +129,16 @@ ROWS = [
     Row("thrift", "file channel", 100, 8, False),
     Row("thrift", "file channel", 1000, 1, False),
     Row("thrift", "file channel", 1000, 8, False),
+    Row("http", "null", 1, 1, True),
+    Row("http", "null", 1, 8, True),
+    Row("http", "null", 100, 1, True),
+    Row("http", "null", 100, 8, True),
+    Row("http", "null", 1000, 1, True),
+    Row("http", "null", 1000, 8, True),
+    Row("http", "file channel", 100, 1, True),
+    Row("http", "file channel", 100, 8, True),
+    Row("http tls", "null", 100, 1, False),
+    Row("http tls", "null", 100, 8, False),
 ]
 
 
@@ -160,6 +175,20 @@ class Floor:
 
     name, warm_up = "floor", 0.5
 
+    @staticmethod
+    def receiver(rpc, port):
+        return [LOADGEN, RECEIVERS[rpc], "--port", str(port), "--max-secs", "600"]
+
+
+class FluentBit:
+    """Its http input into its null output: events are kept in memory on the way, as in a memory channel."""
+
+    name, warm_up = "Fluent Bit", 1
+
+    @staticmethod
+    def receiver(rpc, port):
+        return ["fluent-bit", "-q", "-i", "http", "-p", "listen=127.0.0.1", "-p", f"port={port}", "-o", "null", "-m", "*"]
+
 
 class Plain(Flumed):
     """flumed without TLS."""
@@ -168,8 +197,7 @@ class Plain(Flumed):
 
 
 def send(server, row, port, seconds):
-    rpc = row.rpc.split()[0]
-    words = [f"flume-{rpc}", "--port", port, "--size", SIZE, "--batch", row.batch, "--conns", row.conns]
+    words = [MODES[row.rpc.split()[0]], "--port", port, "--size", SIZE, "--batch", row.batch, "--conns", row.conns]
     words += ["--events", 10**9, "--max-secs", seconds] + ["--tls"] * has_tls(server, row)
     # It exits with 1 because time ends before the events do.
     done = subprocess.run([LOADGEN, *map(str, words)], capture_output=True, text=True)
@@ -214,9 +242,9 @@ def run(server, row, seconds, heap, root):
     work, agents, receivers = Path(tempfile.mkdtemp(dir=root)), [], []
     children = lambda: receivers + [a.child for a in agents]
     try:
-        if server is Floor:
+        if server in (Floor, FluentBit):
             port = free_port()
-            words = [LOADGEN, "sink-avro", "--port", str(port), "--max-secs", "600"]
+            words = server.receiver(row.rpc, port)
             receivers.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             wait_for("the receiver to listen", lambda: listens(port))
         else:
@@ -253,24 +281,25 @@ def label_of(row):
 
 
 def servers_of(row, has_flume):
-    if row.rpc == "avro tls":
+    if row.rpc.endswith("tls"):
         servers = [Flumed, Plain]
     else:
-        servers = [Flumed, Floor] if (row.rpc, row.flow) == ("avro", "null") else [Flumed]
-    return servers + [Flume] * has_flume
+        servers = [Flumed, Floor] if row.rpc in RECEIVERS and row.flow == "null" else [Flumed]
+    has_fluent_bit = (row.rpc, row.flow) == ("http", "null") and shutil.which("fluent-bit")
+    return servers + [FluentBit] * bool(has_fluent_bit) + [Flume] * has_flume
 
 
 def rows(args, root):
     wanted = [row for row in ROWS if args.only in label_of(row)]
     if not tls.has_openssl():
-        wanted = [row for row in wanted if row.rpc != "avro tls"]
+        wanted = [row for row in wanted if not row.rpc.endswith("tls")]
     if not wanted:
         return
     beside = args.flume or any(row.beside for row in wanted)
     absent = "left out" if args.no_peer else "none of these rows" if not beside else unavailable()
     what = absent or f"-Xmx{args.heap}, warmed up {Flume.warm_up} s"
     print(
-        f"avro and thrift, {SIZE} B and 2 headers, one call on its way per connection, {args.seconds:g} s windows,"
+        f"avro, thrift and http, {SIZE} B and 2 headers, one call on its way per connection, {args.seconds:g} s windows,"
         f" medians of {args.runs}; Flume {VERSION}: {what}"
     )
     single = {}

@@ -17,10 +17,12 @@ import time
 from pathlib import Path
 
 import beside_flume
+import crowd
 import file_beside_flume
 import rpc_beside_flume
 import scale
 import tls
+import udp_loss
 from measure import FLUMED, LOADGEN, ROOT, SLOWSYNC, cpu_seconds, free_port, listens, machine, peak_mib, print_row, wait_for
 
 # loadgen mode, bytes per line, connections
@@ -29,6 +31,7 @@ ROWS = [
     ("syslog-tcp", 200, 8),
     ("syslog-tcp", 500, 1),
     ("syslog-tcp", 500, 8),
+    ("syslog-tcp octet-counted", 500, 1),
     ("netcat", 200, 1),
 ]
 
@@ -71,7 +74,7 @@ class Flumed:
 
     def start(self, mode, work):
         out = work / "out"
-        (work / "agent.conf").write_text(AGENT.format(source=SOURCE[mode], out=out))
+        (work / "agent.conf").write_text(AGENT.format(source=SOURCE[mode.split()[0]], out=out))
         self.log = work / "log"
         self.child = subprocess.Popen(
             [FLUMED, "agent", "-n", "a1", "-f", work / "agent.conf"], stderr=open(self.log, "w")
@@ -126,7 +129,8 @@ def run(server, mode, size, conns, seconds, work_root):
     pid = server.child.pid
     before = cpu_seconds(pid)
     began = time.monotonic()
-    words = [mode, "--port", port, "--size", size, "--conns", conns, "--events", 10**9, "--max-secs", seconds]
+    mode, *more = mode.split()
+    words = [mode, *(f"--{option}" for option in more), "--port", port, "--size", size, "--conns", conns, "--events", 10**9, "--max-secs", seconds]
     # loadgen exits with 1 because time ended before the events did.
     sent = json.loads(subprocess.run([LOADGEN, *map(str, words)], capture_output=True, text=True).stdout)
     # Delivered is what counts: everything sent must have reached the file.
@@ -159,7 +163,7 @@ def file_rows(args, root):
     if not peers:
         print("rsyslog is not installed: no peer beside it")
     for label, mode, size, conns in wanted:
-        servers = [Flumed] + (peers if mode == "syslog-tcp" else [])
+        servers = [Flumed] + (peers if mode.startswith("syslog-tcp") else [])
         results = {s.name: [] for s in servers}
         for _ in range(args.runs):
             for s in servers:
@@ -194,10 +198,11 @@ def main():
     words.add_argument("--heap", default="1g", help="Flume's -Xmx")
     words.add_argument("--drain", type=int, default=3_000_000, help="events of a drained backlog beside Flume")
     words.add_argument("--backlog", type=int, default=1_000_000, help="events of a start beside Flume")
-    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle, file channel start, avro null, tls storm)"
+    only = "rows whose label contains this (netcat, to null, seq batch 100, scale idle, file channel start, avro null, tls storm, http, udp, crowd)"
     words.add_argument("--only", default="", help=only)
     words.add_argument("--no-peer", action="store_true")
-    words.add_argument("--flume", action="store_true", help="Flume beside every row with avro or thrift, not a few")
+    words.add_argument("--flume", action="store_true", help="Flume beside every row with avro, thrift or http, not a few")
+    words.add_argument("--crowd", type=float, default=30, help="seconds of a crowd of HTTP clients")
     words.add_argument("--storm", type=float, default=60, help="seconds of a storm of TLS connections")
     args = words.parse_args()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
@@ -209,8 +214,10 @@ def main():
         beside_flume.rows(args, root)
         file_beside_flume.rows(args, root)
         rpc_beside_flume.rows(args, root)
+        udp_loss.rows(args, root)
         tls.rows(args, root)
         scale.rows(args, root)
+        crowd.rows(args, root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     in_process(args)

@@ -10,12 +10,13 @@ macro_rules! recorded {
 }
 
 const EXPECTED: &str = include_str!("../../../tests/data/syslog/expected.txt");
-const RECORDED: [(&str, &[u8]); 17] = recorded!(
+const RECORDED: [(&str, &[u8]); 21] = recorded!(
     "logger-tcp-octet-count" "logger-tcp-rfc3164" "logger-tcp-rfc5424" "logger-udp-rfc3164" "logger-udp-rfc5424"
     "python-tcp-plain" "python-tcp-rfc3164" "python-tcp-rfc5424"
     "python-udp-plain" "python-udp-rfc3164" "python-udp-rfc5424"
     "rsyslog-tcp-forward" "rsyslog-tcp-protocol23" "rsyslog-tcp-traditional"
     "rsyslog-udp-forward" "rsyslog-udp-protocol23" "rsyslog-udp-traditional"
+    "syslog-ng-tcp-lines" "syslog-ng-tcp-network" "syslog-ng-udp-network" "syslog-ng-udp-syslog"
 );
 const WIDE: BatchLimits = BatchLimits { events: 1000, bytes: 1 << 20 };
 

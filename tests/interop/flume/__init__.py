@@ -8,10 +8,10 @@ and what each side then does is checked too. Cases of `takeover` have the agents
 import contextlib, os, re, subprocess, tempfile, threading, time
 
 from .agents import PEER, Agent
-from .cases import CASES
-from . import takeover
+from . import cases, posted, takeover
 
 VERSIONS = ["1.11.0", "1.9.0"]
+CASES = cases.CASES + posted.CASES
 CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs")
 UUID = rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 

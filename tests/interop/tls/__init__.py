@@ -1,10 +1,11 @@
 """TLS of a syslog source and of the metrics, to clients that are not ours: openssl s_client, Python's ssl, rsyslog with
 GnuTLS and with OpenSSL, curl. Certificates are made in each case. RPC over TLS is in the package `rpc`."""
-import contextlib, glob, logging, logging.handlers, re, shutil, socket, ssl, subprocess, tempfile, time
+import contextlib, logging, logging.handlers, re, socket, ssl, subprocess, tempfile, time
 
 from children import DEADLINE, child, wait
 from rpc import events, peers
 from rpc.certs import Certificates
+from syslogs import senders
 
 LINES = 20_000
 CONF = """
@@ -142,18 +143,10 @@ def rsyslog(driver, mutual):
         texts = [f"sequence {n:06}" for n in range(LINES)]
         with open(f"{s.directory}/in", "w") as f:
             f.writelines(text + "\n" for text in texts)
-        files = {"CAFile": "ca.pem", **({"CertFile": "client.pem", "KeyFile": "client.key"} if mutual else {})}
-        own = " ".join(f'DefaultNetstreamDriver{name}="{s.certs.path(file)}"' for name, file in files.items())
-        with open(f"{s.directory}/rsyslog.conf", "w") as f:
-            f.write(f'global(workDirectory="{s.directory}" DefaultNetstreamDriver="{driver}" {own})\n'
-                    'module(load="imfile")\n'
-                    f'input(type="imfile" File="{s.directory}/in" Tag="web:" Facility="local0" Severity="notice")\n'
-                    f'action(type="omfwd" target="127.0.0.1" port="{port}" protocol="tcp" StreamDriver="{driver}"'
-                    ' StreamDriverMode="1" StreamDriverAuthMode="x509/name" StreamDriverPermittedPeers="localhost"'
-                    ' template="RSYSLOG_ForwardFormat")\n')
+        senders.rsyslog_conf(s.directory, senders.from_file(f"{s.directory}/in"), port, "RSYSLOG_ForwardFormat", driver=driver,
+                             certs=s.certs, own="client" if mutual else None)
         log = s.stack.enter_context(open(f"{s.directory}/rsyslog.log", "w"))
-        with child("rsyslogd", "-n", "-C", "-f", f"{s.directory}/rsyslog.conf", "-i", f"{s.directory}/rsyslog.pid",
-                   stdout=log, stderr=log):
+        with child(*senders.rsyslog_command(s.directory), stdout=log, stderr=log):
             wait(f"{LINES} events", lambda: len(s.agent.events("out")) >= LINES)
         s.check(texts)
     return act
@@ -200,19 +193,11 @@ def run(flumed, only):
         if only not in f"tls-{name}":
             continue
         began = time.monotonic()
-        why = "; ".join(filter(None, map(missing, needs)))
+        why = "; ".join(filter(None, map(senders.missing, needs)))
         outcome, what = ("skipped", why) if why else one(act, flumed)
         tally[outcome] += 1
         print(f"{outcome:7} tls-{name}" + (f": {what}" if what else f" ({time.monotonic() - began:.2f} s)"), flush=True)
     return tally["ok"], tally["FAILED"], tally["skipped"]
-
-
-def missing(need):
-    """Why this is not here, if so."""
-    if need in ("gtls", "ossl"):
-        found = [f for at in ("lib", "lib64", "lib/*") for f in glob.glob(f"/usr/{at}/rsyslog/lmnsd_{need}.so")]
-        return "" if found else f"rsyslog has no driver {need} on this machine"
-    return "" if shutil.which(need) else f"no {need} on this machine"
 
 
 def one(act, flumed):

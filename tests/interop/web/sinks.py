@@ -1,0 +1,2 @@
+"""flumed's http sink in front of flumed's and Apache Flume's http source."""
+CASES = []
