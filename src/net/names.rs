@@ -20,15 +20,29 @@ const THREADS: usize = 4;
 const MOST_WAITING: usize = 1024;
 
 type Answer = Box<dyn FnOnce(String) + Send>;
+/// The name of an address; an address without one is its own.
+type LookUp = dyn Fn(IpAddr) -> String + Send + Sync;
 
-#[derive(Default)]
 pub struct Names {
+    look_up: Arc<LookUp>,
     cache: Arc<Mutex<HashMap<IpAddr, (Instant, String)>>>,
     asked: Mutex<Option<Sender<(IpAddr, Answer)>>>,
     waiting: Arc<AtomicUsize>,
 }
 
+impl Default for Names {
+    /// Names as the system's resolver gives them.
+    fn default() -> Names {
+        Names::new(|ip| dns_lookup::lookup_addr(&ip).unwrap_or_else(|_| ip.to_string()))
+    }
+}
+
 impl Names {
+    pub fn new(look_up: impl Fn(IpAddr) -> String + Send + Sync + 'static) -> Names {
+        let (cache, asked, waiting) = (Arc::default(), Mutex::default(), Arc::default());
+        Names { look_up: Arc::new(look_up), cache, asked, waiting }
+    }
+
     /// The name, if it was looked up lately. An address without a name answers with itself.
     pub fn cached(&self, ip: IpAddr) -> Option<String> {
         let cache = lock(&self.cache);
@@ -64,10 +78,11 @@ impl Names {
         let questions = Arc::new(Mutex::new(rx));
         for i in 0..THREADS {
             let (cache, waiting, questions) = (self.cache.clone(), self.waiting.clone(), questions.clone());
+            let look_up = self.look_up.clone();
             let body = move || loop {
                 // Whoever waits for the next question has it alone.
                 let Ok((ip, answer)) = lock(&questions).recv() else { return };
-                let name = name_of(ip, &cache);
+                let name = name_of(ip, &cache, &*look_up);
                 waiting.fetch_sub(1, Relaxed);
                 answer(name);
             };
@@ -80,10 +95,10 @@ impl Names {
 }
 
 /// The name of an address, or itself.
-fn name_of(ip: IpAddr, cache: &Mutex<HashMap<IpAddr, (Instant, String)>>) -> String {
+fn name_of(ip: IpAddr, cache: &Mutex<HashMap<IpAddr, (Instant, String)>>, look_up: &LookUp) -> String {
     let fresh = lock(cache).get(&ip).filter(|(at, _)| at.elapsed() < KEEP).map(|(_, name)| name.clone());
     fresh.unwrap_or_else(|| {
-        let name = dns_lookup::lookup_addr(&ip).unwrap_or_else(|_| ip.to_string());
+        let name = look_up(ip);
         let mut cache = lock(cache);
         if cache.len() >= CACHED {
             cache.clear();
@@ -106,5 +121,30 @@ mod tests {
         let name = rx.recv_timeout(Duration::from_secs(20)).unwrap();
         assert!(!name.is_empty());
         assert_eq!(names.cached(ip), Some(name));
+    }
+
+    /// A name server that does not answer costs who asks about its names, and nobody else.
+    #[test]
+    fn a_name_that_hangs_holds_up_no_other() {
+        let (release, held) = channel::<()>();
+        let held = Mutex::new(held);
+        let slow: IpAddr = "127.0.0.2".parse().unwrap();
+        let names = Names::new(move |ip| {
+            if ip == slow {
+                // Until the test ends.
+                let _ = lock(&held).recv();
+            }
+            format!("name of {ip}")
+        });
+        let (tx, rx) = channel();
+        let told = tx.clone();
+        names.ask(slow, move |name| told.send(name).unwrap_or(()));
+        for i in 3..30 {
+            let tx = tx.clone();
+            names.ask(IpAddr::from([127, 0, 0, i]), move |name| tx.send(name).unwrap());
+            assert_eq!(rx.recv_timeout(Duration::from_secs(20)).unwrap(), format!("name of 127.0.0.{i}"));
+        }
+        drop(release);
+        assert_eq!(rx.recv_timeout(Duration::from_secs(20)).unwrap(), "name of 127.0.0.2");
     }
 }
