@@ -218,7 +218,8 @@ class Syslog(Fed):
         "plain": b"<13>plain| neither time nor host\n<0>plain| kernel\n<999>plain| far too much\n"
                  b"<34>Nov 21 2:14:15 h plain| an hour of one digit\n",
         "invalid": b"invalid| no priority\n<>invalid| empty\n<abc>invalid| letters\n<1234>invalid| long\n"
-                   b"\n\n123 <34>1 - - invalid| counted\n",
+                   b"\n\n123<34>1 - - invalid| digits in front\n",
+        "counted": b"25 <34>1 - - counted| octets\n",
         "long": long(b"<13>1 2003-10-11T22:14:15Z h long| ", 2500),
         "text": "<13>1 2003-10-11T22:14:15Z h text| Grüße €\n<13>1 2003-10-11T22:14:15Z h text| nul\0 tab\t\n".encode(),
         "fraction": b"<165>1 2003-10-11T22:14:15.003Z h fraction| 3 ms\n",
@@ -228,7 +229,7 @@ class Syslog(Fed):
         "bytes": b"<165>1 2003-10-11T22:14:15Z h bytes| \xff\n",
         "tail": b"<13>1 - - tail| one\n<13>1 - - tail| two",
     }
-    outputs = {"out": 29}
+    outputs = {"out": 30}
     known = b"Facility=20, Severity=5, host=h, priority=165, timestamp=%d, version=1"
     cut = b"{Facility=1, Severity=5, flume.syslog.status=Incomplete, host=h, priority=13, timestamp=1065910455000, " \
           b"version=1} long| " + b"x" * 2465
@@ -237,6 +238,9 @@ class Syslog(Fed):
         "out fraction": Differs("RFC 5424: a fraction of a second, in the zone that is given",
                                 [b"{" + known % 1065924855003 + b"} fraction| 3 ms"],
                                 [b"{" + known % 1065910455003 + b"} fraction| 3 ms"]),
+        "out counted": Differs("octets may be counted (RFC 6587)",
+                               [b"{Facility=0, Severity=0, flume.syslog.status=Invalid} 25 <34>1 - - counted| octets"],
+                               [b"{Facility=4, Severity=2, priority=34, version=1} counted| octets"]),
         "out crlf": Differs("CR LF ends a line too",
                             [b"{Facility=1, Severity=5} <13>1 2003-10-11T22:14:15Z h crlf| two bytes\r"],
                             [b"{Facility=1, Severity=5, host=h, priority=13, timestamp=1065910455000, version=1}"
