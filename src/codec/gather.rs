@@ -1,7 +1,7 @@
 //! Events of a text (JSON, XML) on their way into a batch, within bounds.
 //!
 //! Values are spans of the batch already. A name that comes twice in one event is an error here; one that cannot be kept
-//! as a key goes with its value into the header [`MORE`](super::headers::MORE).
+//! as a key goes with its value into the header [`MORE`].
 
 use super::headers::{Headers, MORE};
 use super::rpc::{MOST_OF_EVENT, MOST_OF_MESSAGE};

@@ -1,6 +1,6 @@
 //! HTTP/1.1, the server's side (RFC 9112): heads, bodies, answers. Of the http source and of the metrics endpoint.
 //!
-//! One parser of heads ([`head`]) serves both. The source has a [`Server`] for each connection; the endpoint needs a head,
+//! One parser of heads (`head`) serves both. The source has a [`Server`] for each connection; the endpoint needs a head,
 //! and a body to throw away ([`parse`]).
 
 mod answer;

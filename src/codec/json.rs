@@ -1,7 +1,7 @@
 //! Flume's JSON for events: `[{"headers":{"name":"value"},"body":"text"}, ...]` (reference, wire.md 4).
 //!
 //! Read in one pass without a tree: bodies and values that need no unescaping are spans of the text's buffer. What is not
-//! strict JSON, and Gson reads all the same, is rewritten first ([`loose`]); so are numbers whose text would not survive.
+//! strict JSON, and Gson reads all the same, is rewritten first (`loose`); so are numbers whose text would not survive.
 //! Numbers and booleans as values are their text; `null` headers are none, a `null` body is an empty one, a header that is
 //! `null` is left out; members of other names are passed over. A member that comes twice has its last value.
 

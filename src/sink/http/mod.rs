@@ -417,6 +417,14 @@ impl Sink for Http {
     }
 
     fn stop(&mut self) -> Result<(), SinkError> {
+        let n = self.delivered.len();
+        if n > 0 {
+            self.counters.possibly_repeated.add(n);
+            log::warn!(
+                "sink {}: {n} events were delivered and not committed: they will be sent again",
+                self.name
+            );
+        }
         Ok(())
     }
 }
