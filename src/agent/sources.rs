@@ -15,7 +15,8 @@ use crate::deliver::Deliver;
 use crate::lifecycle::Stop;
 use crate::lock::lock;
 use crate::net::{
-    bind_tcp, bind_udp, receive_buffer, Attach, Detached, Dropped, Endpoint, Loops, SourceId, Throttle,
+    bind_tcp, bind_udp, receive_buffer, set_receive_buffer, Attach, Detached, Dropped, Endpoint, Loops,
+    SourceId, Throttle, UDP_BUFFER,
 };
 use crate::outage::Outage;
 use crate::runner::SourceRunner;
@@ -279,12 +280,20 @@ impl Served {
             }
             Source::Datagram { endpoint, protocol, receive_buffer } => {
                 let theirs = others.iter().find_map(|o| o.udp_at(&endpoint));
-                let socket = match theirs {
-                    Some(theirs) => theirs.try_clone().map_err(text)?,
-                    None => bind_udp(&endpoint, receive_buffer).map_err(|e| e.to_string())?,
+                let (socket, dropped) = match theirs {
+                    Some((theirs, dropped)) => {
+                        let wanted = receive_buffer.unwrap_or(UDP_BUFFER);
+                        set_receive_buffer(theirs, wanted).map_err(text)?;
+                        (theirs.try_clone().map_err(text)?, dropped.clone())
+                    }
+                    None => {
+                        let socket = bind_udp(&endpoint, receive_buffer).map_err(|e| e.to_string())?;
+                        let dropped = Dropped::of(&socket);
+                        (socket, dropped)
+                    }
                 };
                 self.tell_buffer(&socket, receive_buffer);
-                let copy = Copy::Udp(socket.try_clone().map_err(text)?, Dropped::of(&socket));
+                let copy = Copy::Udp(socket.try_clone().map_err(text)?, dropped);
                 Some((Attach::Datagram { socket, protocol, deliver }, Socket { endpoint, copy }))
             }
             Source::Streams(_) | Source::Polled { .. } => None,
@@ -293,10 +302,12 @@ impl Served {
 
     /// Says how much of the receive buffer that was asked for the kernel has granted.
     fn tell_buffer(&self, socket: &UdpSocket, wanted: Option<usize>) {
-        let (Some(wanted), Ok(granted)) = (wanted, receive_buffer(socket)) else { return };
-        if granted < wanted {
-            log::warn!(
-                "source {}: receiveBufferBytes is {granted}, not {wanted}: net.core.rmem_max allows no more",
+        let Ok(granted) = receive_buffer(socket) else { return };
+        if granted < wanted.unwrap_or(UDP_BUFFER) {
+            let level = if wanted.is_some() { log::Level::Warn } else { log::Level::Info };
+            log::log!(
+                level,
+                "source {}: receiveBufferBytes is {granted}: net.core.rmem_max allows no more",
                 self.name()
             );
         }
@@ -309,7 +320,7 @@ impl Served {
 
     /// Counts what the kernel dropped since the last time.
     pub fn count_dropped(&mut self, now: Instant) {
-        let Running::OnLoops(Socket { copy: Copy::Udp(_, Some(dropped)), .. }) = &mut self.running else {
+        let Running::OnLoops(Socket { copy: Copy::Udp(_, Some(dropped)), .. }) = &self.running else {
             return;
         };
         let n = dropped.more();
@@ -396,9 +407,9 @@ impl Socket {
         }
     }
 
-    fn udp_at(&self, endpoint: &Endpoint) -> Option<&UdpSocket> {
+    fn udp_at(&self, endpoint: &Endpoint) -> Option<(&UdpSocket, &Option<Dropped>)> {
         match &self.copy {
-            Copy::Udp(s, _) if self.endpoint == *endpoint => Some(s),
+            Copy::Udp(s, dropped) if self.endpoint == *endpoint => Some((s, dropped)),
             _ => None,
         }
     }

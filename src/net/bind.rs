@@ -10,7 +10,7 @@ use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 const BACKLOG: i32 = 1024;
 /// What is asked for as a UDP receive buffer where nothing else is said: bursts wait here while the loop is elsewhere. The
 /// kernel grants up to net.core.rmem_max.
-const UDP_BUFFER: usize = 8 << 20;
+pub const UDP_BUFFER: usize = 8 << 20;
 
 /// A host (`None`: every address, IPv6 and IPv4) and a port (0: the kernel's choice).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,6 +52,11 @@ pub fn bind_udp(e: &Endpoint, buffer: Option<usize>) -> Result<UdpSocket, BindEr
         s.bind(addr)
     })
     .map(Into::into)
+}
+
+/// Asks for a receive buffer of so many bytes for a socket that there is.
+pub fn set_receive_buffer(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_recv_buffer_size(bytes)
 }
 
 /// The bytes of receive buffer that a socket has been given. (Linux counts twice what is asked for.)

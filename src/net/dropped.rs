@@ -5,25 +5,28 @@
 
 use nix::sys::stat::fstat;
 use std::net::UdpSocket;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 
-/// The count of one socket.
+/// The count of one socket. Copies of it count together: none of them tells what another has told.
+#[derive(Clone)]
 pub struct Dropped {
     inode: u64,
-    last: u64,
+    told: Arc<AtomicU64>,
 }
 
 impl Dropped {
-    /// From now on; a copy of a socket goes on counting where the socket is.
+    /// From now on.
     pub fn of(socket: &UdpSocket) -> Option<Dropped> {
         let inode = fstat(socket).ok()?.st_ino;
-        let last = count(inode)?;
-        Some(Dropped { inode, last })
+        let told = Arc::new(AtomicU64::new(count(inode)?));
+        Some(Dropped { inode, told })
     }
 
     /// Those since it was asked last; 0 where that cannot be known.
-    pub fn more(&mut self) -> u64 {
+    pub fn more(&self) -> u64 {
         let Some(now) = count(self.inode) else { return 0 };
-        now.saturating_sub(std::mem::replace(&mut self.last, now))
+        now.saturating_sub(self.told.fetch_max(now, Relaxed))
     }
 }
 
@@ -59,7 +62,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket2::SockRef::from(&socket).set_recv_buffer_size(4096).unwrap();
         // Where there is no /proc there is nothing to be seen.
-        let Some(mut dropped) = Dropped::of(&socket) else { return };
+        let Some(dropped) = Dropped::of(&socket) else { return };
         assert_eq!(dropped.more(), 0);
         let to = socket.local_addr().unwrap();
         for _ in 0..100 {

@@ -41,7 +41,7 @@ pub use transport::Wire;
 
 // The agent's, and the benchmarks'.
 #[doc(hidden)]
-pub use bind::{bind_tcp, bind_udp, receive_buffer, BindError};
+pub use bind::{bind_tcp, bind_udp, receive_buffer, set_receive_buffer, BindError, UDP_BUFFER};
 #[doc(hidden)]
 pub use dropped::Dropped;
 #[doc(hidden)]

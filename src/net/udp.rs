@@ -278,10 +278,7 @@ impl Drops {
 /// The peer's name if it is known by now; the address until then, because datagrams do not wait.
 fn name_of(names: &Names, ip: std::net::IpAddr) -> String {
     let ip = plain_ip(ip);
-    names.cached(ip).unwrap_or_else(|| {
-        names.ask(ip, |_| {});
-        ip.to_string()
-    })
+    names.now(ip).unwrap_or_else(|| ip.to_string())
 }
 
 #[cfg(test)]
