@@ -24,7 +24,7 @@ mod structured;
 
 pub use multiport::Port;
 pub use own::OwnFormat;
-pub use structured::Structured;
+pub use structured::{Names, Structured};
 
 use super::{BatchLimits, Chunk, Decoded, Then};
 use crate::event::{Batch, Body, Key, Span};
@@ -84,6 +84,8 @@ pub struct Settings {
     pub zone: TimeZone,
     /// Where the structured data of RFC 5424 goes.
     pub structured: Structured,
+    /// Those of its parameters.
+    pub names: Arc<structured::Names>,
     /// A port of multiport_syslogtcp: its parser, and what is the port's own.
     pub port: Option<Port>,
 }
@@ -257,8 +259,7 @@ impl SyslogDecoder {
 
     /// The same by the parser of multiport_syslogtcp.
     fn event_of_port(&mut self, text: &[u8], span: Span, end: End, now_ms: u64, batch: &mut Batch) {
-        let settings = self.settings.clone();
-        let Some(port) = &settings.port else { return };
+        let Some(port) = self.settings.port else { return };
         let decoded = port.charset.strictly(text);
         let found = decoded.as_ref().and_then(|_| multiport::parts(text, &mut self.stamps, now_ms));
         let (priority, parts) = found.unzip();
@@ -281,9 +282,10 @@ impl SyslogDecoder {
                 _ => headers.add(Key::HOST, part(span, p.host)),
             }
         }
-        if let Some((key, number)) = port.header.as_ref().filter(|(key, _)| !self.is_client_key(*key)) {
-            headers.remove(*key);
-            headers.add(*key, *self.stored.port.get_or_insert_with(|| batch.store(number.as_bytes())));
+        if let Some((key, number)) = port.header.filter(|(key, _)| !self.is_client_key(*key)) {
+            headers.remove(key);
+            let stored = &mut self.stored.port;
+            headers.add(key, *stored.get_or_insert_with(|| batch.store(number.to_string().as_bytes())));
         }
         self.finish(headers, priority.is_some(), end, batch);
     }
@@ -322,7 +324,8 @@ impl SyslogDecoder {
         if self.settings.structured == Structured::Body || parts.version.of(text) != b"1" {
             return None;
         }
-        let (fields, message) = structured::fields(&text[..parts.body_to], parts.body_from)?;
+        let (fields, message) =
+            structured::fields(&text[..parts.body_to], parts.body_from, &self.settings.names)?;
         if self.settings.structured == Structured::Headers {
             parts.body_from = message;
         }

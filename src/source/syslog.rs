@@ -207,6 +207,7 @@ impl Common {
                     Some("both") => Structured::Both,
                     _ => Structured::Body,
                 },
+                names: Arc::default(),
                 port: None,
             },
         )

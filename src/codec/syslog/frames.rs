@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   stream  = *( counted / line )
-//!   counted = MSG-LEN SP text          MSG-LEN = "1"-"9" *8DIGIT, and the text begins with "<" DIGIT     RFC 6587, 3.4.1
+//!   counted = MSG-LEN SP text          MSG-LEN = "1"-"9" *6DIGIT, and the text begins with "<" DIGIT     RFC 6587, 3.4.1
 //!   line    = *OCTET LF                                                                                  RFC 6587, 3.4.2
 //! ```
 //!
@@ -13,8 +13,8 @@
 use super::End;
 use memchr::memchr;
 
-/// The most digits of a count.
-const DIGITS: usize = 9;
+/// The most digits of a count. (A date, of eight, is none.)
+const DIGITS: usize = 7;
 
 #[derive(Default)]
 pub struct Frames {

@@ -15,18 +15,18 @@ use crate::codec::civil;
 use crate::event::Key;
 
 /// What one port's connections have of their own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Port {
     pub charset: Charset,
-    /// The header that names the port.
-    pub header: Option<(Key, String)>,
+    /// The header that names the port, and its number.
+    pub header: Option<(Key, u16)>,
     /// Those that this parser writes with a capital.
     pub priority: Key,
     pub version: Key,
 }
 
 impl Port {
-    pub fn new(charset: Charset, header: Option<(Key, String)>) -> Port {
+    pub fn new(charset: Charset, header: Option<(Key, u16)>) -> Port {
         // Names of our own: they always have room.
         let key = |name| Key::intern_own(name).unwrap_or(Key::PRIORITY);
         Port { charset, header, priority: key("Priority"), version: key("Version") }

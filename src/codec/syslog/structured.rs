@@ -10,9 +10,37 @@
 
 use super::parts::Part;
 use crate::event::Key;
+use crate::lock::lock;
+use std::collections::HashMap;
+use std::sync::Mutex;
 
 /// Parameters that become headers.
 pub const MOST: usize = 64;
+/// Different names of parameters that a source takes from its senders: names are kept for ever.
+const MOST_NAMES: usize = 1024;
+
+/// The names that a source has met, and their keys. A leaf lock.
+#[derive(Default, Debug)]
+pub struct Names(Mutex<HashMap<(Box<[u8]>, Box<[u8]>), Key>>);
+
+impl Names {
+    /// The key of a parameter, if it can be kept.
+    fn key(&self, id: &[u8], name: &[u8]) -> Option<Key> {
+        let mut known = lock(&self.0);
+        let both = (id.into(), name.into());
+        if let Some(key) = known.get(&both) {
+            return Some(*key);
+        }
+        if known.len() >= MOST_NAMES {
+            return None;
+        }
+        // Both are ASCII.
+        let text = |part| String::from_utf8_lossy(part);
+        let key = Key::intern(&format!("sd.{}.{}", text(id), text(name)))?;
+        known.insert(both, key);
+        Some(key)
+    }
+}
 
 /// Where structured data goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,7 +62,7 @@ pub struct Field {
 }
 
 /// The fields of a text whose rest begins at `from`, and where its message begins.
-pub fn fields(text: &[u8], from: usize) -> Option<(Vec<Field>, usize)> {
+pub fn fields(text: &[u8], from: usize, names: &Names) -> Option<(Vec<Field>, usize)> {
     let mut fields = Vec::new();
     let mut at = from;
     for name in ["appname", "procid", "msgid"] {
@@ -48,7 +76,7 @@ pub fn fields(text: &[u8], from: usize) -> Option<(Vec<Field>, usize)> {
         b'-' => at += 1,
         b'[' => {
             while text.get(at) == Some(&b'[') {
-                at = element(text, at, &mut fields)?;
+                at = element(text, at, names, &mut fields)?;
             }
         }
         _ => return None,
@@ -65,7 +93,7 @@ pub fn fields(text: &[u8], from: usize) -> Option<(Vec<Field>, usize)> {
 }
 
 /// Reads an element that begins at `from`; returns where it ends.
-fn element(text: &[u8], from: usize, fields: &mut Vec<Field>) -> Option<usize> {
+fn element(text: &[u8], from: usize, names: &Names, fields: &mut Vec<Field>) -> Option<usize> {
     let id = name(text, from + 1)?;
     let mut at = id.to as usize;
     loop {
@@ -85,12 +113,7 @@ fn element(text: &[u8], from: usize, fields: &mut Vec<Field>) -> Option<usize> {
         if fields.len() >= MOST {
             return None;
         }
-        let key = format!(
-            "sd.{}.{}",
-            std::str::from_utf8(id.of(text)).ok()?,
-            std::str::from_utf8(name.of(text)).ok()?
-        );
-        let key = Key::intern(&key)?;
+        let key = names.key(id.of(text), name.of(text))?;
         if !fields.iter().any(|f| f.key == key) {
             let made = escapes.then(|| unescaped(&text[value..to]));
             fields.push(Field { key, at: Part::new(value, to), made });

@@ -89,9 +89,10 @@ fn listener(ctx: &Context, port: u16) -> (Endpoint, Arc<dyn Protocol>) {
         format: None,
         zone: TimeZone::UTC,
         structured: Structured::Body,
+        names: Arc::default(),
         port: Some(Port::new(
             charset(ctx, port).ok().unwrap_or(Charset::UTF_8),
-            ctx.text("portHeader").and_then(event::Key::intern).map(|key| (key, port.to_string())),
+            ctx.text("portHeader").and_then(event::Key::intern).map(|key| (key, port)),
         )),
     };
     let endpoint = Endpoint { host: ctx.text("host").map(str::to_owned), port };

@@ -92,6 +92,7 @@ fn settings(chosen: [u8; 4]) -> (Arc<Settings>, Client) {
         format: format.clone(),
         zone: zones[usize::from(chosen[1]) % zones.len()].clone(),
         structured: choose(chosen[2] >> 2, &[Structured::Body, Structured::Headers, Structured::Both]),
+        names: Arc::default(),
         port: None,
     };
     let one = |key: Option<Key>, value: &str| key.map(|k| (k, value.to_owned()));
@@ -126,7 +127,7 @@ fn multiport(input: &[u8]) -> Verdict {
     let (chosen, text) = choices(input);
     let (settings, client) = settings(chosen);
     let charset = choose(chosen[2] >> 4, &["UTF-8", "ISO-8859-1", "US-ASCII", "Shift_JIS"]);
-    let header = (chosen[3] & 8 == 8).then_some((Key::HOST, "5140".to_owned()));
+    let header = (chosen[3] & 8 == 8).then_some((Key::HOST, 5140));
     let port = Charset::named(charset).map(|charset| Port::new(charset, header));
     let settings = Arc::new(Settings { port, ..(*settings).clone() });
     let make = || {
