@@ -28,12 +28,13 @@ use ureq::http::{header, Response};
 use ureq::{Agent, Body, Error, Timeout};
 
 const MILLIS: Type = Type::Millis(1, i32::MAX as i64);
-const NO_BACKOFF_KEY: &str = "after a failure there is always a pause, which grows; after a success never";
 const NO_METRICS_KEY: &str = "what is committed is counted";
 
 /// Of an answer's body, this much is read to have the connection again, and this much shown.
 const READ: u64 = 64 << 10;
 const SHOWN: usize = 200;
+/// After events were given up.
+const GIVEN_UP_PAUSE: Duration = Duration::from_secs(1);
 /// The longest that a server can have the sink wait by Retry-After.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// Numbers of events that were delivered and not committed, at most.
@@ -69,8 +70,19 @@ pub static SPEC: SinkSpec = Spec {
                     Default::None,
                     "whether they are after this code: 503, or a class of codes: 5XX",
                 ),
-                Key::new("defaultBackoff", Type::Bool, Default::Is("true"), "whether to pause").ignored(NO_BACKOFF_KEY),
-                Key::new("backoff.", Type::Prefix, Default::None, "whether to pause after this code").ignored(NO_BACKOFF_KEY),
+                Key::new(
+                    "defaultBackoff",
+                    Type::Bool,
+                    Default::Is("true"),
+                    "whether to pause a second after events that are not sent again; after others there is always a pause, \
+                     which grows",
+                ),
+                Key::new(
+                    "backoff.",
+                    Type::Prefix,
+                    Default::None,
+                    "whether to pause after this code: 404, or a class of codes: 4XX",
+                ),
                 Key::new("defaultIncrementMetrics", Type::Bool, Default::Is("false"), "whether to count").ignored(NO_METRICS_KEY),
                 Key::new("incrementMetrics.", Type::Prefix, Default::None, "whether to count after this code")
                     .ignored(NO_METRICS_KEY),
@@ -91,7 +103,8 @@ pub static SPEC: SinkSpec = Spec {
             tls_keys::TRUST,
             tls_keys::LISTS,
         ],
-        batch_key: Some("batchSize"),
+        // A channel that takes fewer at once gives fewer: Flume's sink takes one.
+        batch_key: None,
         check: Some(check),
         advice: Some(advice),
         differs: &[
@@ -129,6 +142,7 @@ fn check(ctx: &Context) -> Vec<(&'static str, String)> {
 
 fn advice(ctx: &Context) -> Vec<(&'static str, String)> {
     let mut odd = odd_codes(ctx, "rollback.");
+    odd.extend(odd_codes(ctx, "backoff."));
     let rules = Rules::new(ctx);
     if [200, 201, 202, 204].iter().any(|code| rules.verdict(*code) != Verdict::Delivered) {
         odd.push((
@@ -161,6 +175,9 @@ struct Http {
     delivered: BTreeSet<u64>,
     /// The server asked not to be asked before.
     wait_until: Option<Instant>,
+    /// Events of one request, since the server found more too large.
+    at_once: usize,
+    dialer: Arc<Dialer>,
     /// When it was last said that events are given up.
     told_given_up: Option<Instant>,
 }
@@ -213,17 +230,19 @@ impl Http {
             .max_idle_connections_per_host(1)
             .max_idle_age(Duration::from_secs(86_400))
             .build();
-        let dialer = Dialer {
+        let dialer = Arc::new(Dialer {
             sink: ctx.name().to_owned(),
             address: endpoint.address.clone(),
             connect_timeout: connect,
             tls: endpoint.is_tls.then(|| crate::client::tls_options(ctx)),
             made: Mutex::default(),
+            spare: Mutex::default(),
             counters: parts.counters.clone(),
-        };
+            sent_all: Arc::default(),
+        });
         Http {
             name: ctx.name().to_owned(),
-            agent: Agent::with_parts(config, dialer, Later),
+            agent: Agent::with_parts(config, client::Shared(dialer.clone()), Later),
             endpoint,
             format,
             gzip: ctx.text("compression") == Some("gzip"),
@@ -233,6 +252,8 @@ impl Http {
             counters: parts.counters,
             delivered: BTreeSet::new(),
             wait_until: None,
+            at_once: usize::MAX,
+            dialer,
             told_given_up: None,
         }
     }
@@ -277,13 +298,17 @@ impl Http {
             Verdict::Delivered => Ok(()),
             Verdict::GivenUp => {
                 self.tell_given_up(n, &why);
+                if self.rules.pauses(status.as_u16()) {
+                    self.wait_until = Some(Instant::now() + GIVEN_UP_PAUSE);
+                }
                 Ok(())
             }
+            Verdict::Unclear => Err(Failure::known(SinkError::unknown(why))),
             Verdict::NotThese => {
                 Err(Failure { too_large: status.as_u16() == 413, ..Failure::known(SinkError::events(why)) })
             }
             Verdict::NotNow => {
-                let seconds = retry_after.and_then(|text| text.trim().parse().ok());
+                let seconds = retry_after.as_deref().and_then(seconds);
                 if let Some(seconds) = seconds.filter(|_| matches!(status.as_u16(), 429 | 503)) {
                     self.wait_until = Some(Instant::now() + Duration::from_secs(seconds).min(LONGEST_WAIT));
                     why += &format!(" (it asks for {seconds} s)");
@@ -295,7 +320,7 @@ impl Http {
 
     /// Events that are not sent again, as the configuration has it: at most a line each ten seconds.
     fn tell_given_up(&mut self, n: usize, why: &str) {
-        self.counters.event_write_fail.one();
+        self.counters.event_write_fail.add(n);
         let now = Instant::now();
         if self.told_given_up.is_none_or(|at| now.duration_since(at) >= Duration::from_secs(10)) {
             self.told_given_up = Some(now);
@@ -306,6 +331,8 @@ impl Http {
     fn failure(&self, e: &Error) -> Failure {
         let shown = &self.endpoint.shown;
         let not_sent = |why: String| Failure::known(SinkError::destination(why));
+        // What was not sent as a whole cannot have been taken.
+        let is_open = self.dialer.has_sent_all();
         match e {
             Error::Other(why) if why.is::<NotConnected>() => not_sent(why.to_string()),
             Error::ConnectionFailed
@@ -315,14 +342,12 @@ impl Http {
             }
             Error::Timeout(_) => Failure {
                 error: SinkError::destination(format!("{shown} has not answered in time: {e}")),
-                is_open: true,
+                is_open,
                 too_large: false,
             },
-            e => Failure {
-                error: SinkError::destination(format!("{shown}: {e}")),
-                is_open: true,
-                too_large: false,
-            },
+            e => {
+                Failure { error: SinkError::destination(format!("{shown}: {e}")), is_open, too_large: false }
+            }
         }
     }
 
@@ -351,34 +376,51 @@ impl Http {
                 self.note(&failure, 1);
                 return Err(failure.error);
             }
-            self.delivered.insert(number);
+            self.remember([number]);
         }
         for (number, _) in batch.numbered() {
             self.delivered.remove(&number);
         }
-        // Of events that others have committed meanwhile.
+        Ok(())
+    }
+
+    fn remember(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        self.delivered.extend(numbers);
+        // The oldest are of batches that others have committed meanwhile.
         while self.delivered.len() > REMEMBERED {
             self.delivered.pop_first();
         }
-        Ok(())
+    }
+
+    /// Until when the server is not to be asked.
+    fn held_back(&mut self) -> Result<(), SinkError> {
+        match self.wait_until.filter(|until| *until > Instant::now()) {
+            Some(_) => {
+                Err(SinkError::destination(format!("{} is left alone for a while", self.endpoint.shown)))
+            }
+            None => {
+                self.wait_until = None;
+                Ok(())
+            }
+        }
     }
 
     /// One request, or several where the server finds one too large.
     fn deliver_together(&mut self, batch: &Take) -> Result<(), SinkError> {
         let events: Vec<_> =
             batch.numbered().filter(|(number, _)| !self.delivered.contains(number)).collect();
-        let (mut done, mut at_once) = (0, events.len());
+        let mut done = 0;
         let mut body = Vec::new();
         while done < events.len() {
-            let some = &events[done..events.len().min(done + at_once)];
+            let some = &events[done..events.len().min(done.saturating_add(self.at_once))];
             body.clear();
             self.format.put(some.iter().map(|(_, event)| *event), &mut body);
             match self.post(&body, some.len()) {
                 Ok(()) => {
-                    self.delivered.extend(some.iter().map(|(number, _)| number));
+                    self.remember(some.iter().map(|(number, _)| *number));
                     done += some.len();
                 }
-                Err(failure) if failure.too_large && some.len() > 1 => at_once = some.len().div_ceil(2),
+                Err(failure) if failure.too_large && some.len() > 1 => self.at_once = some.len().div_ceil(2),
                 Err(failure) => {
                     self.note(&failure, some.len());
                     return Err(failure.error);
@@ -393,8 +435,10 @@ impl Http {
 }
 
 impl Sink for Http {
+    /// One that cannot connect has not started: it is tried again, and in a group another takes meanwhile.
     fn start(&mut self) -> Result<(), SinkError> {
-        Ok(())
+        self.held_back()?;
+        self.dialer.probe().map_err(SinkError::destination)
     }
 
     fn batch_size(&self) -> usize {
@@ -402,14 +446,7 @@ impl Sink for Http {
     }
 
     fn deliver(&mut self, batch: &Take) -> Result<(), SinkError> {
-        if let Some(until) = self.wait_until {
-            let left = until.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                let why = format!("{} has asked to wait", self.endpoint.shown);
-                return Err(SinkError::destination(why));
-            }
-            self.wait_until = None;
-        }
+        self.held_back()?;
         match self.format {
             Format::Event => self.deliver_each(batch),
             Format::Json | Format::Ndjson => self.deliver_together(batch),
@@ -426,5 +463,30 @@ impl Sink for Http {
             );
         }
         Ok(())
+    }
+}
+
+/// Retry-After: seconds, or a moment (RFC 9110, 10.2.3).
+fn seconds(text: &str) -> Option<u64> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second();
+    u64::try_from(at - jiff::Timestamp::now().as_second()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_to_come_again() {
+        assert_eq!(seconds(" 120 "), Some(120));
+        assert_eq!(seconds("soon"), None);
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), None, "long ago");
+        let later = jiff::Timestamp::now() + Duration::from_secs(1000);
+        let text = later.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        assert!(seconds(&text).is_some_and(|s| (900..=1000).contains(&s)), "{text}");
     }
 }

@@ -15,28 +15,42 @@ pub enum Verdict {
     NotNow,
     /// They are sent again, though the destination says that they are what is wrong.
     NotThese,
+    /// They are sent again; who is at fault the code does not say.
+    Unclear,
 }
 
 pub struct Rules {
     rollback: BTreeMap<String, bool>,
     /// Of codes that are no success; `None` where nothing was said.
     default_rollback: bool,
+    backoff: BTreeMap<String, bool>,
+    default_backoff: bool,
 }
 
 impl Rules {
     pub fn new(ctx: &Context) -> Rules {
-        let rollback = ctx.map("rollback.").iter().map(|(code, v)| (code.clone(), is_true(v)));
-        Rules { rollback: rollback.collect(), default_rollback: ctx.flag("defaultRollback") }
+        let of = |key| ctx.map(key).iter().map(|(code, v)| (code.clone(), is_true(v))).collect();
+        Rules {
+            rollback: of("rollback."),
+            default_rollback: ctx.flag("defaultRollback"),
+            backoff: of("backoff."),
+            default_backoff: ctx.flag("defaultBackoff"),
+        }
+    }
+
+    /// Whether to pause after events were given up with this code.
+    pub fn pauses(&self, status: u16) -> bool {
+        said(&self.backoff, status).unwrap_or(self.default_backoff)
     }
 
     /// The exact code goes before its class, the class before the default; a success is one unless its own rule says
     /// otherwise.
     pub fn verdict(&self, status: u16) -> Verdict {
-        let class = format!("{}XX", status / 100);
-        let said = self.rollback.get(&status.to_string()).or_else(|| self.rollback.get(&class)).copied();
+        let said = said(&self.rollback, status);
         let is_success = (200..300).contains(&status);
         match said.unwrap_or(self.default_rollback && !is_success) {
-            true if is_at_fault(status) => Verdict::NotThese,
+            true if matches!(status, 400 | 413 | 415 | 422) => Verdict::NotThese,
+            true if is_unclear(status) => Verdict::Unclear,
             true => Verdict::NotNow,
             false if is_success => Verdict::Delivered,
             false => Verdict::GivenUp,
@@ -44,9 +58,16 @@ impl Rules {
     }
 }
 
-/// Whether a code says that what was sent is not taken, now or later (RFC 9110, 15.5).
-fn is_at_fault(status: u16) -> bool {
-    matches!(status, 400 | 406 | 409..=411 | 413 | 414 | 415 | 417 | 422 | 431)
+/// What is said of a code, or of its class.
+fn said(rules: &BTreeMap<String, bool>, status: u16) -> Option<bool> {
+    let class = || rules.get(&format!("{}XX", status / 100));
+    rules.get(&status.to_string()).or_else(class).copied()
+}
+
+/// Whether a code of the 400s may be about the events as well as about how they are sent (RFC 9110, 15.5): neither about
+/// who asks and where, nor about when.
+fn is_unclear(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 401..=405 | 407 | 408 | 421 | 425 | 426 | 429)
 }
 
 fn is_true(text: &str) -> bool {
@@ -85,8 +106,11 @@ mod tests {
         for status in [301, 401, 403, 404, 405, 408, 429, 500, 502, 503, 504] {
             assert_eq!(rules.verdict(status), Verdict::NotNow, "{status}");
         }
-        for status in [400, 413, 415, 422, 431] {
+        for status in [400, 413, 415, 422] {
             assert_eq!(rules.verdict(status), Verdict::NotThese, "{status}");
+        }
+        for status in [406, 409, 411, 414, 418, 431] {
+            assert_eq!(rules.verdict(status), Verdict::Unclear, "{status}");
         }
     }
 
