@@ -19,9 +19,12 @@ pub const MOST: usize = 64;
 /// Different names of parameters that a source takes from its senders: names are kept for ever.
 const MOST_NAMES: usize = 1024;
 
+/// An id and the name of a parameter.
+type Parameter = (Box<[u8]>, Box<[u8]>);
+
 /// The names that a source has met, and their keys. A leaf lock.
 #[derive(Default, Debug)]
-pub struct Names(Mutex<HashMap<(Box<[u8]>, Box<[u8]>), Key>>);
+pub struct Names(Mutex<HashMap<Parameter, Key>>);
 
 impl Names {
     /// The key of a parameter, if it can be kept.
