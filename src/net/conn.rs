@@ -178,9 +178,12 @@ impl Conn {
         self.decode(t);
         let mut starved = false;
         if self.may_read(t) {
-            if t.may_read {
+            // Who brings little is served however much the others hold: what is left of it is not counted.
+            let most = if t.may_read { usize::MAX } else { self.intake.small_room() };
+            if most > 0 {
                 let closing = self.hang_up || self.transport.holds_back();
-                let n = self.intake.read(&mut self.transport.over(&mut self.socket), t.pool, closing)?;
+                let mut stream = self.transport.over(&mut self.socket);
+                let n = self.intake.read_some(&mut stream, t.pool, closing, most)?;
                 if n > 0 {
                     self.last_active = t.now;
                 }
@@ -188,9 +191,8 @@ impl Conn {
                     *left = left.saturating_sub(n.max(1));
                 }
                 self.decode(t);
-            } else {
-                starved = true;
             }
+            starved = !t.may_read && self.intake.readable && self.may_read(t);
         }
         self.settle();
         self.change_over();

@@ -7,8 +7,9 @@
 //!        | rest
 //!   tail / partial
 //! ```
-//! A small rest is copied into `tail` and its buffer goes back: a connection that waits holds no buffer. A large
-//! one stays where it is and grows in place, so a message fed byte by byte costs linear time.
+//! A small rest is copied into `tail` and its buffer goes back: a connection that waits holds no buffer. A larger one gets
+//! memory of about its own size, a large one stays where it is; both grow in place, so a message fed byte by byte costs
+//! linear time.
 
 use crate::codec::Chunk;
 use crate::event::{Buffer, BufferPool};
@@ -35,12 +36,31 @@ impl Intake {
         Intake { readable: true, ..Intake::default() }
     }
 
+    /// How much may be read so that what is left of it needs no memory that is counted.
+    pub fn small_room(&self) -> usize {
+        match self.partial {
+            Some(_) => 0,
+            None => SMALL.saturating_sub(self.tail.len()),
+        }
+    }
+
     /// Reads once. Returns the number of bytes, 0 when there are none now or any more.
     pub fn read(
         &mut self,
         stream: &mut impl Read,
         pool: &Arc<BufferPool>,
         closing: bool,
+    ) -> io::Result<usize> {
+        self.read_some(stream, pool, closing, usize::MAX)
+    }
+
+    /// [`read`](Intake::read) of so many bytes at most, one at least.
+    pub fn read_some(
+        &mut self,
+        stream: &mut impl Read,
+        pool: &Arc<BufferPool>,
+        closing: bool,
+        most: usize,
     ) -> io::Result<usize> {
         debug_assert!(self.hand.is_none());
         let (mut bytes, filled) = match self.partial.take() {
@@ -58,9 +78,9 @@ impl Intake {
                 (bytes, filled)
             }
         };
-        let space = bytes.len() - filled;
+        let space = (bytes.len() - filled).min(most.max(1));
         let n = loop {
-            match stream.read(&mut bytes[filled..]) {
+            match stream.read(&mut bytes[filled..filled + space]) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;
@@ -109,12 +129,14 @@ impl Intake {
             return;
         }
         let len = buffer.len();
+        let fits = rest * 4 > pool.buffer_size();
         let whole = match Buffer::reclaim(buffer) {
-            Ok(whole) if from == 0 => return self.partial = Some((whole, len)),
+            Ok(whole) if from == 0 && fits => return self.partial = Some((whole, len)),
             Ok(whole) => Ok(whole),
             Err(shared) => Err(shared),
         };
-        let mut bytes = if rest * 2 > pool.buffer_size() { vec![0; rest * 2] } else { pool.take() };
+        let pooled = fits && rest * 2 <= pool.buffer_size();
+        let mut bytes = if pooled { pool.take() } else { vec![0; rest * 2] };
         match whole {
             Ok(whole) => {
                 bytes[..rest].copy_from_slice(&whole[from..len]);
@@ -129,6 +151,11 @@ impl Intake {
         if filled <= SMALL {
             self.tail = bytes[..filled].to_vec();
             pool.give_back(bytes);
+        } else if filled * 4 <= pool.buffer_size() && bytes.len() > filled * 2 {
+            let mut own = vec![0; filled * 2];
+            own[..filled].copy_from_slice(&bytes[..filled]);
+            pool.give_back(bytes);
+            self.partial = Some((own, filled));
         } else {
             self.partial = Some((bytes, filled));
         }

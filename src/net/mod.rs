@@ -220,6 +220,10 @@ pub trait Session: Send {
     fn outlives_its_source(&mut self, _longest: usize) -> bool {
         false
     }
+    /// Its source stops within a message: what to tell the peer, if anything.
+    fn stopped(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
     /// Appends the answer to `events` decoded events, or to a call, in the order of decoding.
     fn answer(&mut self, events: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After;
 }

@@ -323,6 +323,50 @@ fn a_crowd_of_slow_clients_costs_little_and_ends_and_others_are_served() {
     wait(1, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
 }
 
+/// Halves of requests may fill what there is for messages; who sends small ones is served all the same, also on a new
+/// connection.
+#[test]
+fn a_crowd_that_fills_the_budget_leaves_small_requests_alone() {
+    let agent = http(&[]).arg("-Dflumed.maxInFlightBytes=4194304").start();
+    let to: SocketAddr = agent.address("r1");
+    let mut good = Http::new(&agent);
+    assert_eq!(good.ask(post(&["before"])).status, 200);
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nX-Long: {}", "x".repeat(7000));
+    let body =
+        [b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n[", &[b' '; 30_000][..]].concat();
+    let halves: [&[u8]; 2] = [head.as_bytes(), &body];
+    let crowd: Vec<Http> = (0..300)
+        .map(|i| {
+            let mut client = Http::over(Wire::plain(to));
+            client.send(halves[i % 2]);
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(good.ask(post(&["beside"])).status, 200);
+        assert_eq!(Http::new(&agent).ask(post(&["anew"])).status, 200);
+    }
+    drop(crowd);
+    wait(1, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
+    assert_eq!(good.ask(post(&["after"])).status, 200);
+}
+
+#[test]
+fn a_stop_tells_whose_request_it_cuts_off() {
+    let mut agent = http(&[]).start();
+    let mut half = Http::new(&agent);
+    half.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n[");
+    let mut idle = Http::new(&agent);
+    assert_eq!(idle.ask(post(&["x"])).status, 200);
+    agent.signal("TERM");
+    let answer = half.answer();
+    assert!(answer.status == 503 && answer.head.contains("\r\nRetry-After: "), "{answer:?}");
+    assert!(half.is_closed() && idle.is_closed());
+    let (code, log) = agent.wait_exit(std::time::Duration::from_secs(20));
+    assert_eq!(code, Some(0));
+    assert!(log.contains("its source stops"), "{log}");
+}
+
 #[test]
 fn strangers_are_told_and_counted() {
     let agent = http(&[]).start();

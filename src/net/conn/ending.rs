@@ -76,7 +76,12 @@ impl Conn {
         // What broke the protocol has been counted.
         if let Some(place) = self.unfinished().filter(|_| self.broken.is_none()) {
             self.pending.deliver.counters.event_read_fail.one();
-            self.broken = self.pending.makes_calls.then(|| format!("it closed {place}"));
+            let stops = self.stop_at.is_some() && !self.intake.eof;
+            let why = if stops { "its source stops" } else { "it closed" };
+            self.broken = self.pending.makes_calls.then(|| format!("{why} {place}"));
+            if let (true, Some(session)) = (stops, &mut self.session) {
+                self.transport.put(&session.stopped(), self.out.bytes());
+            }
         }
         if !self.dead {
             self.transport.put_end(self.out.bytes());

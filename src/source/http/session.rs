@@ -171,6 +171,12 @@ impl Session for Conversation {
         self.last(&Refused::new(408, "the request did not come to its end in time"), manner)
     }
 
+    fn stopped(&mut self) -> Vec<u8> {
+        let (mut answer, manner) = (Vec::new(), self.server.end());
+        http::put(503, "the agent stops", &retry(RETRY_AFTER), manner, self.date.at(now_ms()), &mut answer);
+        answer
+    }
+
     fn answer(&mut self, _: usize, outcome: Outcome<'_>, out: &mut Vec<u8>) -> After {
         let Some(Open { manner, said }) = self.open.pop_front() else { return After::Close };
         if self.open.is_empty() {
