@@ -27,7 +27,7 @@ enum State {
     #[default]
     Begin,
     Size(u8),
-    /// Blanks behind the size: an extension or the end of the line follows.
+    /// Blanks behind the size, where only an extension may follow: others could read something else there.
     Blank,
     Extension,
     SizeLf,
