@@ -178,6 +178,11 @@ fn json_batches_are_split_where_they_are_too_large_and_may_be_compressed() {
         }
     }
     assert_eq!(got, lines);
+    // What was too large once is not for ever.
+    let (before, small) = (server.seen().len(), ["a", "b", "c", "d", "e", "f"]);
+    send(&agent, &small);
+    wait(46, || agent.metric("SINK.k1", "EventDrainSuccessCount"));
+    assert!(server.seen().len() - before <= small.len());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The bodies of requests: an event as it is, or several as JSON, one array or one object a line. Pure.
 
+use crate::codec::posted::BODY_ENCODING;
 use crate::codec::rpc::text;
 use crate::event::EventRef;
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +8,6 @@ use base64::Engine;
 use flate2::write::GzEncoder;
 use flate2::Compression;
 use std::io::Write;
-
-/// The header of an event whose body is no text: it is in base64 then.
-pub const ENCODING: &str = "flumed.bodyEncoding";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -63,12 +61,12 @@ fn put_object(event: EventRef<'_>, out: &mut Vec<u8>) {
         out.push(b':');
         put_text(value, out);
     };
-    for (key, value) in event.headers() {
+    let body = std::str::from_utf8(event.body());
+    for (key, value) in event.headers().filter(|(key, _)| body.is_ok() || key.name() != BODY_ENCODING) {
         put(key.name(), &String::from_utf8_lossy(&text(value)), out);
     }
-    let body = std::str::from_utf8(event.body());
     if body.is_err() {
-        put(ENCODING, "base64", out);
+        put(BODY_ENCODING, "base64", out);
     }
     out.extend_from_slice(b"},\"body\":");
     match body {

@@ -74,8 +74,8 @@ pub static SPEC: SinkSpec = Spec {
                     "defaultBackoff",
                     Type::Bool,
                     Default::Is("true"),
-                    "whether to pause a second after events that are not sent again; after others there is always a pause, \
-                     which grows",
+                    "whether to pause a second after a batch with events that are not sent again; after a failure there is \
+                     always a pause, which grows",
                 ),
                 Key::new(
                     "backoff.",
@@ -178,6 +178,8 @@ struct Http {
     /// Events of one request, since the server found more too large.
     at_once: usize,
     dialer: Arc<Dialer>,
+    /// Events of the batch at hand were given up with a code after which it is to pause.
+    pauses: bool,
     /// When it was last said that events are given up.
     told_given_up: Option<Instant>,
 }
@@ -253,6 +255,7 @@ impl Http {
             delivered: BTreeSet::new(),
             wait_until: None,
             at_once: usize::MAX,
+            pauses: false,
             dialer,
             told_given_up: None,
         }
@@ -280,8 +283,15 @@ impl Http {
         let text = |name| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let (location, retry_after) = (text(header::LOCATION), text(header::RETRY_AFTER));
         // What is left unread ends the connection; the answer is known all the same.
-        let said = answer.body_mut().with_config().limit(READ).read_to_vec().unwrap_or_default();
         let verdict = self.rules.verdict(status.as_u16());
+        // A body that only the end of the connection ends is not waited for where the code says it all.
+        let is_framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
+            .iter()
+            .any(|name| answer.headers().contains_key(name));
+        let said = match is_framed || verdict != Verdict::Delivered {
+            true => answer.body_mut().with_config().limit(READ).read_to_vec().unwrap_or_default(),
+            false => Vec::new(),
+        };
         if verdict == Verdict::Delivered {
             return Ok(());
         }
@@ -298,9 +308,7 @@ impl Http {
             Verdict::Delivered => Ok(()),
             Verdict::GivenUp => {
                 self.tell_given_up(n, &why);
-                if self.rules.pauses(status.as_u16()) {
-                    self.wait_until = Some(Instant::now() + GIVEN_UP_PAUSE);
-                }
+                self.pauses |= self.rules.pauses(status.as_u16());
                 Ok(())
             }
             Verdict::Unclear => Err(Failure::known(SinkError::unknown(why))),
@@ -418,6 +426,8 @@ impl Http {
             match self.post(&body, some.len()) {
                 Ok(()) => {
                     self.remember(some.iter().map(|(number, _)| *number));
+                    // It may have been one event that was too large.
+                    self.at_once = self.at_once.saturating_mul(2);
                     done += some.len();
                 }
                 Err(failure) if failure.too_large && some.len() > 1 => self.at_once = some.len().div_ceil(2),
@@ -447,10 +457,16 @@ impl Sink for Http {
 
     fn deliver(&mut self, batch: &Take) -> Result<(), SinkError> {
         self.held_back()?;
-        match self.format {
+        self.pauses = false;
+        let done = match self.format {
             Format::Event => self.deliver_each(batch),
             Format::Json | Format::Ndjson => self.deliver_together(batch),
+        };
+        if self.pauses && done.is_ok() {
+            // No failure: nobody stands in, nothing comes again.
+            std::thread::sleep(GIVEN_UP_PAUSE);
         }
+        done
     }
 
     fn stop(&mut self) -> Result<(), SinkError> {
@@ -458,7 +474,7 @@ impl Sink for Http {
         if n > 0 {
             self.counters.possibly_repeated.add(n);
             log::warn!(
-                "sink {}: {n} events were delivered and not committed: they will be sent again",
+                "sink {}: {n} events were delivered and not committed: they are sent again if the channel keeps them",
                 self.name
             );
         }
