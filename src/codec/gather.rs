@@ -67,6 +67,16 @@ impl Gather {
         self.headers.all().iter().any(|(k, _)| *k == key)
     }
 
+    /// Takes a header away from the event at hand.
+    pub fn take(&mut self, key: Key) -> Option<Span> {
+        self.headers.take(key)
+    }
+
+    /// Gives back what was taken away, behind the others.
+    pub fn put_back(&mut self, key: Key, value: Span) {
+        self.headers.set(key, value);
+    }
+
     /// It ends, with this body.
     pub fn end(&mut self, body: Span, batch: &mut Batch) -> Result<(), Wrong> {
         if batch.len() >= self.most {

@@ -33,6 +33,14 @@ impl Headers {
         &self.list
     }
 
+    /// Takes a header away from the event at hand.
+    pub fn take(&mut self, key: Key) -> Option<Span> {
+        let at = self.list.iter().position(|(k, _)| *k == key)?;
+        // The places behind it are others now.
+        self.places = None;
+        Some(self.list.remove(at).1)
+    }
+
     /// Whether the event at hand has this one already.
     pub fn set(&mut self, key: Key, value: Span) -> bool {
         let list = &mut self.list;

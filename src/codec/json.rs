@@ -3,13 +3,16 @@
 //! Read in one pass without a tree: bodies and values that need no unescaping are spans of the text's buffer. What is not
 //! strict JSON, and Gson reads all the same, is rewritten first (`loose`); so are numbers whose text would not survive.
 //! Numbers and booleans as values are their text; `null` headers are none, a `null` body is an empty one, a header that is
-//! `null` is left out; members of other names are passed over. A member that comes twice has its last value.
+//! `null` is left out; members of other names are passed over. A member that comes twice has its last value. A body that flumed's
+//! http sink has sent as base64, for it is no text, becomes what it was, and loses the header that says so.
 
 mod loose;
 
 use super::gather::{Gather, Wrong};
-use super::posted::{Charset, Text};
-use crate::event::{Batch, Span};
+use super::posted::{Charset, Text, BODY_ENCODING};
+use crate::event::{Batch, Key, Span};
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -37,8 +40,15 @@ enum Stop {
 
 fn pass(text: &Text<'_>, most: usize, batch: &mut Batch) -> Result<(), Stop> {
     let segment = batch.attach(text.buffer());
-    let mut reading =
-        Reading { text, segment, gather: Gather::new(most), batch, wrong: None, not_strict: false };
+    let mut reading = Reading {
+        text,
+        segment,
+        gather: Gather::new(most),
+        batch,
+        encoding: Key::intern_own(BODY_ENCODING),
+        wrong: None,
+        not_strict: false,
+    };
     let mut de = serde_json::Deserializer::from_str(text.as_str());
     let result = Events(&mut reading).deserialize(&mut de).and_then(|()| de.end());
     let Err(e) = result else { return Ok(()) };
@@ -55,6 +65,8 @@ struct Reading<'a, 't> {
     segment: u16,
     gather: Gather,
     batch: &'a mut Batch,
+    /// [`BODY_ENCODING`].
+    encoding: Option<Key>,
     /// What serde's error cannot carry.
     wrong: Option<Wrong>,
     /// A number came whose text is known only to who reads it as text.
@@ -85,6 +97,24 @@ impl Reading<'_, '_> {
         match value {
             Scalar::There(part) => self.place(part),
             Scalar::Made(text) => self.batch.store(text.as_bytes()),
+        }
+    }
+
+    /// The bytes of a body that was sent as base64.
+    fn decoded(&mut self, body: Span) -> Span {
+        let Some((key, span)) = self.encoding.and_then(|key| Some((key, self.gather.take(key)?))) else {
+            return body;
+        };
+        let plain = match (self.text.charset(), self.batch.bytes(span)) {
+            (Charset::Utf8, b"base64") => STANDARD.decode(self.batch.bytes(body)).ok(),
+            _ => None,
+        };
+        match plain {
+            Some(plain) => self.batch.store(&plain),
+            None => {
+                self.gather.put_back(key, span);
+                body
+            }
         }
     }
 
@@ -162,6 +192,7 @@ impl<'de> Visitor<'de> for Event<'_, '_, '_> {
                 Member::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
+        let body = r.decoded(body);
         r.gather.end(body, r.batch).map_err(|wrong| r.wrong(wrong))
     }
 }

@@ -9,6 +9,9 @@ use crate::event::Buffer;
 use encoding_rs::{UTF_16BE, UTF_16LE};
 use std::sync::Arc;
 
+/// The header of an event whose body is no text: it goes as base64 where bodies are texts (`base64` is its value).
+pub const BODY_ENCODING: &str = "flumed.bodyEncoding";
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Charset {
     Utf8,

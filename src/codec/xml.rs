@@ -59,7 +59,7 @@ pub fn read(
     loop {
         let event = reader.read_event();
         let before = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
-        let place = || format!(" before line {}", line(text.as_str(), before));
+        let place = || format!(" at line {}", line(text.as_str(), before));
         let event = event.map_err(|e| Wrong::Syntax(format!("{e}{}", place())))?;
         if let Event::Eof = event {
             return match at {

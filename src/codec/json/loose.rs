@@ -57,9 +57,7 @@ impl<'a> Loose<'a> {
                 Some(_) => self.literal()?,
                 None => return Err(None),
             }
-            if self.out.len() > self.most {
-                return Err(Some("too many control characters that stand there as they are".to_owned()));
-            }
+            self.is_bounded()?;
             // It has ended: so may what it is in.
             loop {
                 let Some(within) = self.open.last().copied() else {
@@ -85,6 +83,13 @@ impl<'a> Loose<'a> {
                     (_, None) => return Err(None),
                 }
             }
+        }
+    }
+
+    fn is_bounded(&self) -> Result<(), Wrong> {
+        match self.out.len() > self.most {
+            true => Err(Some("too many control characters that stand there as they are".to_owned())),
+            false => Ok(()),
         }
     }
 
@@ -151,6 +156,7 @@ impl<'a> Loose<'a> {
             let rest = self.rest();
             let ends = |b: u8| b == quote || matches!(b, b'"' | b'\\' | 0..=0x1f);
             let plain = rest.bytes().position(ends).ok_or(None)?;
+            self.is_bounded()?;
             self.out.push_str(&rest[..plain]);
             self.at += plain;
             let found = rest.as_bytes()[plain];

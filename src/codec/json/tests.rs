@@ -99,6 +99,22 @@ fn what_is_no_array_of_events() {
     assert_eq!(why, "header 'a' comes twice");
 }
 
+/// What the http sink does with a body that is no text is undone.
+#[test]
+fn bodies_in_base64_become_what_they_were() {
+    let marked = |body: &str, how: &str| {
+        events(&format!(r#"[{{"body":"{body}","headers":{{"a":"1","{BODY_ENCODING}":"{how}","b":"2"}}}}]"#))
+            .unwrap()
+            .remove(0)
+    };
+    let plain = marked("/wA=", "base64");
+    assert_eq!((&plain.body[..], plain.headers.len(), plain.header("b")), (&b"\xff\0"[..], 2, Some("2")));
+    for (body, how) in [("no base64!", "base64"), ("/wA=", "hex")] {
+        let left = marked(body, how);
+        assert_eq!((left.body, left.headers.len()), (body.as_bytes().to_vec(), 3), "{how}");
+    }
+}
+
 #[test]
 fn charsets() {
     let text = r#"[{"headers":{"ä":"ö"},"body":"é𝄞"}]"#;

@@ -40,6 +40,10 @@ impl Names {
         // Both are ASCII.
         let text = |part| String::from_utf8_lossy(part);
         let key = Key::intern(&format!("sd.{}.{}", text(id), text(name)))?;
+        if known.values().any(|other| *other == key) {
+            // Names may have dots in them: another pair comes to the same header.
+            return None;
+        }
         known.insert(both, key);
         Some(key)
     }

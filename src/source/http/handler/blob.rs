@@ -3,6 +3,7 @@
 //! Flume has two, of the same short meaning: `blob` (of its morphline sink's library) adds `Content-Type` and has a limit,
 //! `blob-core` can demand parameters. Called on the loop; they do not block and keep nothing.
 
+use crate::codec::headers::MORE;
 use crate::codec::http::Request;
 use crate::codec::BatchLimits;
 use crate::component::{HandlerError, HandlerSpec, HttpHandler};
@@ -78,26 +79,28 @@ impl HttpHandler for Blob {
         }
         let segment = batch.attach(body.buffer);
         batch.push(Body::At(batch.span_of(segment, body.from, body.to)));
-        for (name, value) in request.parameters() {
-            set(batch, &name, &value)?;
+        let mut apart = Vec::new();
+        let own = request
+            .header("content-type")
+            .filter(|_| self.keeps_type)
+            .map(|value| ("Content-Type".into(), value.into()));
+        for (name, value) in request.parameters().chain(own) {
+            // The first value of a name stays, as in Flume.
+            match Key::intern(&name) {
+                Some(key) if batch.get(0).header(key).is_some() => {}
+                Some(key) => {
+                    let value = batch.store(value.as_bytes());
+                    batch.set_header(0, key, value);
+                }
+                None => apart.extend_from_slice(format!("{name}={value}\n").as_bytes()),
+            }
         }
-        if let Some(value) = request.header("content-type").filter(|_| self.keeps_type) {
-            set(batch, "Content-Type", value)?;
+        if let (false, Some(key)) = (apart.is_empty(), Key::intern_own(MORE)) {
+            let value = batch.store(&apart);
+            batch.set_header(0, key, value);
         }
         Ok(())
     }
-}
-
-/// The first value of a name stays, as in Flume.
-fn set(batch: &mut Batch, name: &str, value: &str) -> Result<(), HandlerError> {
-    let key = Key::intern(name).ok_or_else(|| {
-        HandlerError::BadRequest(format!("'{:.40}...' cannot be kept as a header's name", name))
-    })?;
-    if batch.get(0).header(key).is_none() {
-        let value = batch.store(value.as_bytes());
-        batch.set_header(0, key, value);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -141,6 +144,13 @@ mod tests {
         assert!(with("b=&a=1").is_ok());
         let missing = with("a=1&c=2");
         assert_eq!(missing, Err(HandlerError::BadRequest("the parameter b is missing".to_owned())));
-        assert!(matches!(with(&format!("a&b&{}=1", "x".repeat(300))), Err(HandlerError::BadRequest(_))));
+    }
+
+    #[test]
+    fn names_that_cannot_be_kept_go_into_one_header() {
+        let long = "blob.".repeat(60);
+        let query = format!("a=1&{long}=2");
+        let events = ask(&*made(&CORE, &[]), Asked { query: &query, ..Asked::default() }).unwrap();
+        assert_eq!(events[0].header(MORE), Some(format!("{long}=2\n").as_str()));
     }
 }
