@@ -80,8 +80,15 @@ def python(requests, port, ca=None):
             if request.chunked:
                 headers["Transfer-Encoding"] = "chunked"
                 body = [request.body[:7], request.body[7:]] if request.body else []
-            connection.request(request.method, request.target, body, headers, encode_chunked=request.chunked)
-            answer = connection.getresponse()
+            for again in (False, True):
+                try:
+                    connection.request(request.method, request.target, body, headers, encode_chunked=request.chunked)
+                    answer = connection.getresponse()
+                    break
+                except ConnectionError:  # a server may close a connection that it has kept, without a word, at any time
+                    if again:
+                        raise
+                    connection.close()
             found.append(Answer(answer.status, {n.lower(): v for n, v in answer.getheaders()}, answer.read()))
     return found
 
