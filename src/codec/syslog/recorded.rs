@@ -10,11 +10,12 @@ macro_rules! recorded {
 }
 
 const EXPECTED: &str = include_str!("../../../tests/data/syslog/expected.txt");
-const RECORDED: [(&str, &[u8]); 21] = recorded!(
+const RECORDED: [(&str, &[u8]); 24] = recorded!(
     "logger-tcp-octet-count" "logger-tcp-rfc3164" "logger-tcp-rfc5424" "logger-udp-rfc3164" "logger-udp-rfc5424"
     "python-tcp-plain" "python-tcp-rfc3164" "python-tcp-rfc5424"
     "python-udp-plain" "python-udp-rfc3164" "python-udp-rfc5424"
     "rsyslog-tcp-forward" "rsyslog-tcp-protocol23" "rsyslog-tcp-traditional"
+    "rsyslog-tcp-octets-forward" "rsyslog-tcp-octets-protocol23" "syslog-ng-tcp-syslog"
     "rsyslog-udp-forward" "rsyslog-udp-protocol23" "rsyslog-udp-traditional"
     "syslog-ng-tcp-lines" "syslog-ng-tcp-network" "syslog-ng-udp-network" "syslog-ng-udp-syslog"
 );

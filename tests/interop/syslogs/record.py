@@ -37,8 +37,21 @@ class Recorder:
                 self.messages += 1
 
     def complete(self, count):
-        wait(f"{count} messages", lambda: max(self.messages, self.closed, self.got.count(b"\n")) >= count)
+        """All of it, once so many messages, or connections that had one each, have come."""
+        wait(f"{count} messages", lambda: max(self.messages, self.closed, len(list(frames(self.got)))) >= count)
         return self.got
+
+
+def frames(got):
+    """The messages of a stream that are there whole: behind a count of their octets, or up to a newline."""
+    while got:
+        counted = re.match(rb"(\d+) ", got)
+        end = counted.end() + int(counted[1]) if counted else got.find(b"\n") + 1
+        if not end or end > len(got):
+            return
+        # A newline within the counted octets ends the message too: syslog-ng puts one there.
+        yield got[counted.end() if counted else 0:end].removesuffix(b"\n")
+        got = got[end:]
 
 
 def oracle(message, year):
@@ -67,20 +80,13 @@ def oracle(message, year):
 
 def messages(case, got):
     """What was sent, out of its frames."""
-    if case.transport == "udp":
-        while got:
-            size = int.from_bytes(got[:2], "big")
-            yield got[2:2 + size].removesuffix(b"\n")
-            got = got[2 + size:]
+    if case.transport != "udp":
+        yield from frames(got)
+        return
     while got:
-        counted = re.match(rb"(\d+) ", got)
-        if counted:
-            end = counted.end() + int(counted[1])
-            yield got[counted.end():end]
-            got = got[end:]
-        else:
-            line, _, got = got.partition(b"\n")
-            yield line
+        size = int.from_bytes(got[:2], "big")
+        yield got[2:2 + size].removesuffix(b"\n")
+        got = got[2 + size:]
 
 
 def record(only):

@@ -107,7 +107,7 @@ NG = """
 options {{ stats-freq(0); flush-lines(1); }};
 source s {{ {source}; }};
 destination d {{ {driver}("127.0.0.1" port({port}) transport("{transport}") {more}); }};
-log {{ source(s); destination(d); }};
+log {{ source(s); destination(d); flags(flow-control); }};
 """
 
 
