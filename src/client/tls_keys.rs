@@ -5,14 +5,16 @@ use crate::config::{Context, Default, Key, Type};
 use crate::tls::{jks, Options, Trust};
 use crate::tls_keys::{self, identity, list_key, lists, truststore};
 
+const TRUST_ALL: Key = Key::new(
+    "trust-all-certs",
+    Type::Bool,
+    Default::Is("false"),
+    "take anybody's certificate for the server's; without it and a truststore the system says who is trusted",
+);
+
 pub const TLS: &[Key] = &[
     Key::new("ssl", Type::Bool, Default::Is("false"), "TLS, to a server that has it"),
-    Key::new(
-        "trust-all-certs",
-        Type::Bool,
-        Default::Is("false"),
-        "take anybody's certificate for the server's; without it and a truststore the system says who is trusted",
-    ),
+    TRUST_ALL,
     Key::new(
         "verify-hostname",
         Type::Bool,
@@ -23,12 +25,7 @@ pub const TLS: &[Key] = &[
 
 /// Those of who sees by a URL whether there is TLS.
 pub const HTTPS: &[Key] = &[
-    Key::new(
-        "trust-all-certs",
-        Type::Bool,
-        Default::Is("false"),
-        "take anybody's certificate for the server's; without it and a truststore the system says who is trusted",
-    ),
+    TRUST_ALL,
     Key::new(
         "verify-hostname",
         Type::Bool,
