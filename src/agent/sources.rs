@@ -15,16 +15,22 @@ use crate::deliver::Deliver;
 use crate::lifecycle::Stop;
 use crate::lock::lock;
 use crate::net::{
-    bind_tcp, bind_udp, receive_buffer, set_receive_buffer, Attach, Detached, Dropped, Endpoint, Loops,
-    SourceId, Throttle, UDP_BUFFER,
+    bind_tcp, bind_udp, receive_buffer, set_receive_buffer, Attach, Detached, Dropped, Loops, SourceId,
+    Throttle, UDP_BUFFER,
 };
 use crate::outage::Outage;
 use crate::runner::SourceRunner;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+mod socket;
+
+pub use socket::Socket;
+
+use socket::Copy;
 
 pub type Make = Arc<dyn Fn() -> Source + Send + Sync>;
 
@@ -79,17 +85,6 @@ enum Running {
     Bound(Box<Attach>, Socket),
     OnLoops(Socket),
     OnThread(Worker),
-}
-
-/// A copy of what a source listens on, and where it wanted to.
-pub struct Socket {
-    endpoint: Endpoint,
-    copy: Copy,
-}
-
-enum Copy {
-    Tcp(TcpListener),
-    Udp(UdpSocket, Option<Dropped>),
 }
 
 impl Served {
@@ -382,42 +377,6 @@ impl Served {
         match &self.running {
             Running::OnLoops(own) | Running::Bound(_, own) => own.is_at(socket),
             _ => false,
-        }
-    }
-}
-
-impl Socket {
-    fn is_at(&self, other: &Socket) -> bool {
-        let same_kind = matches!(
-            (&self.copy, &other.copy),
-            (Copy::Tcp(_), Copy::Tcp(_)) | (Copy::Udp(..), Copy::Udp(..))
-        );
-        same_kind && self.endpoint == other.endpoint
-    }
-
-    /// Whether what cannot be had now may be once this one is closed.
-    fn stands_in_the_way(&self, endpoint: &Endpoint, is_tcp: bool) -> bool {
-        matches!(self.copy, Copy::Tcp(_)) == is_tcp && self.endpoint.port == endpoint.port
-    }
-
-    fn tcp_at(&self, endpoint: &Endpoint) -> Option<&TcpListener> {
-        match &self.copy {
-            Copy::Tcp(l) if self.endpoint == *endpoint => Some(l),
-            _ => None,
-        }
-    }
-
-    fn udp_at(&self, endpoint: &Endpoint) -> Option<(&UdpSocket, &Option<Dropped>)> {
-        match &self.copy {
-            Copy::Udp(s, dropped) if self.endpoint == *endpoint => Some((s, dropped)),
-            _ => None,
-        }
-    }
-
-    fn address(&self) -> io::Result<SocketAddr> {
-        match &self.copy {
-            Copy::Tcp(l) => l.local_addr(),
-            Copy::Udp(s, _) => s.local_addr(),
         }
     }
 }
