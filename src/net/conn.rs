@@ -178,8 +178,13 @@ impl Conn {
         self.decode(t);
         let mut starved = false;
         if self.may_read(t) {
-            // Who brings little is served however much the others hold: what is left of it is not counted.
-            let most = if t.may_read { usize::MAX } else { self.intake.small_room() };
+            // Who brings little is served however much the others hold: what is left of it is not counted. Not so who is
+            // in the middle of much: piece by piece it would pass the budget by.
+            let most = match t.may_read {
+                true => usize::MAX,
+                false if self.is_halfway() => 0,
+                false => self.intake.small_room(),
+            };
             if most > 0 {
                 let closing = self.hang_up || self.transport.holds_back();
                 let mut stream = self.transport.over(&mut self.socket);

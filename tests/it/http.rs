@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use flumed::tls::{Client as TlsClient, Options, StoreFile, Trust};
 use nix::sys::resource::{getrlimit, setrlimit, Resource::RLIMIT_NOFILE};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 /// A client: sends bytes as they are, reads answers one by one.
 struct Http {
@@ -349,6 +349,34 @@ fn a_crowd_that_fills_the_budget_leaves_small_requests_alone() {
     drop(crowd);
     wait(1, || agent.metric("SOURCE.r1", "OpenConnectionCount"));
     assert_eq!(good.ask(post(&["after"])).status, 200);
+}
+
+/// Large bodies are read as far as the budget goes, though each connection could bring a little more.
+#[test]
+fn halves_of_large_bodies_take_no_more_than_the_budget() {
+    let agent = http(&[]).arg("-Dflumed.maxInFlightBytes=4194304").start();
+    let to: SocketAddr = agent.address("r1");
+    let mut good = Http::new(&agent);
+    assert_eq!(good.ask(post(&["before"])).status, 200);
+    let before = rss(&agent);
+    let piece = [b' '; 4 << 10];
+    let crowd: Vec<TcpStream> = (0..150)
+        .map(|_| {
+            let mut client = TcpStream::connect(to).unwrap();
+            client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n[").unwrap();
+            client.set_nonblocking(true).unwrap();
+            client
+        })
+        .collect();
+    for _ in 0..80 {
+        for mut client in &crowd {
+            // What its socket has no room for is not sent.
+            let _ = client.write(&piece);
+        }
+        assert_eq!(good.ask(post(&["beside"])).status, 200);
+    }
+    let grown = rss(&agent) - before;
+    assert!(grown < 24 << 10, "{grown} KiB");
 }
 
 #[test]
