@@ -250,10 +250,8 @@ mod tests {
         }
         let long_ago = Instant::now().checked_sub(LONG * 2);
         let Some(long_ago) = long_ago else { return };
-        // Each is at work by now, or will be in a moment.
-        while lock(&names.state).at_work.len() < THREADS {
-            std::thread::yield_now();
-        }
+        // Each was at work before it looked.
+        assert_eq!(lock(&names.state).at_work.len(), THREADS);
         lock(&names.state).at_work.values_mut().for_each(|since| *since = long_ago);
         let (tx, rx) = channel();
         names.ask(ip(99), move |name| tx.send(name).unwrap());
