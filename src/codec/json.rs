@@ -15,6 +15,10 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
+use std::sync::LazyLock;
+
+/// [`BODY_ENCODING`], looked up once.
+static ENCODING: LazyLock<Option<Key>> = LazyLock::new(|| Key::intern_own(BODY_ENCODING));
 
 /// Puts the events of a request's body into an empty batch; at most so many.
 pub fn read(text: &Text<'_>, most: usize, batch: &mut Batch) -> Result<(), Wrong> {
@@ -40,15 +44,8 @@ enum Stop {
 
 fn pass(text: &Text<'_>, most: usize, batch: &mut Batch) -> Result<(), Stop> {
     let segment = batch.attach(text.buffer());
-    let mut reading = Reading {
-        text,
-        segment,
-        gather: Gather::new(most),
-        batch,
-        encoding: Key::intern_own(BODY_ENCODING),
-        wrong: None,
-        not_strict: false,
-    };
+    let mut reading =
+        Reading { text, segment, gather: Gather::new(most), batch, wrong: None, not_strict: false };
     let mut de = serde_json::Deserializer::from_str(text.as_str());
     let result = Events(&mut reading).deserialize(&mut de).and_then(|()| de.end());
     let Err(e) = result else { return Ok(()) };
@@ -65,8 +62,6 @@ struct Reading<'a, 't> {
     segment: u16,
     gather: Gather,
     batch: &'a mut Batch,
-    /// [`BODY_ENCODING`].
-    encoding: Option<Key>,
     /// What serde's error cannot carry.
     wrong: Option<Wrong>,
     /// A number came whose text is known only to who reads it as text.
@@ -102,7 +97,7 @@ impl Reading<'_, '_> {
 
     /// The bytes of a body that was sent as base64.
     fn decoded(&mut self, body: Span) -> Span {
-        let Some((key, span)) = self.encoding.and_then(|key| Some((key, self.gather.take(key)?))) else {
+        let Some((key, span)) = ENCODING.and_then(|key| Some((key, self.gather.take(key)?))) else {
             return body;
         };
         let plain = match (self.text.charset(), self.batch.bytes(span)) {
