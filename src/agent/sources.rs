@@ -108,6 +108,7 @@ impl Served {
     ) -> Result<Vec<Served>, String> {
         let name = &deliver.counters.name;
         let count = match unharmed(&format!("building source {name}"), || make())? {
+            Source::Streams(all) if all.is_empty() => return Err(format!("source {name} listens nowhere")),
             Source::Streams(all) => all.len(),
             Source::Stream { .. } | Source::Datagram { .. } | Source::Polled { .. } => 1,
         };

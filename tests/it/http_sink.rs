@@ -136,6 +136,15 @@ fn events_are_posted_over_one_connection() {
 }
 
 #[test]
+fn an_answer_without_a_body_keeps_the_connection() {
+    let server = Server::new(|_, _| Reply::Say("HTTP/1.1 204 No Content\r\n\r\n".into()));
+    let agent = conf(&[&server.endpoint()]).start();
+    send(&agent, &["one", "two", "three"]);
+    wait(3, || agent.metric("SINK.k1", "EventDrainSuccessCount"));
+    assert_eq!(agent.metric("SINK.k1", "ConnectionCreatedCount"), 1);
+}
+
+#[test]
 fn what_is_refused_comes_again_and_what_was_delivered_does_not() {
     // The second event of a batch is refused twice, by an error and by one that asks to wait.
     let server = Server::new(|n, r| match (n, r.body.as_slice()) {
